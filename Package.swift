@@ -1,0 +1,88 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import PackageDescription
+
+/// Held over every Swift target of ours: a warning is an error, and every use of memory that the compiler cannot
+/// vouch for is marked `unsafe` where it happens.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .strictMemorySafety(),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+extension Target.Dependency {
+    static let arguments: Self = .product(name: "ArgumentParser", package: "swift-argument-parser")
+    static let subprocess: Self = .product(name: "Subprocess", package: "swift-subprocess")
+    static let systemPackage: Self = .product(name: "SystemPackage", package: "swift-system")
+    static let toml: Self = .product(name: "TOMLKit", package: "TOMLKit")
+}
+
+/// System libraries. Each shim says what it adds to the library's own header, and why.
+let systemLibraries: [Target] = [
+    .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CGuestfs", pkgConfig: "libguestfs", providers: [.apt(["libguestfs-dev"])]),
+    .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+]
+
+/// The rooms, from the bottom up. An arrow points only downwards; `ModuleArrowsTests` holds that.
+let rooms: [Target] = [
+    .target(name: "Model"),
+    .target(name: "Threads", dependencies: ["Model", "CLinux"]),
+    .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
+    .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
+    .target(name: "Layers", dependencies: ["Model", "Digests", .toml]),
+    .target(name: "DiskImages", dependencies: ["Model", "Threads", "Digests", "Programs", "CLinux"]),
+    .target(name: "BlockDevices", dependencies: ["Model", "CUdev", "CBlkid", "CLinux"]),
+    .target(
+        name: "Flashing",
+        dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
+    ),
+    .target(name: "ImageBuilder", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages"]),
+    .target(name: "Appliance", dependencies: ["Model", "Threads", "Programs", "Layers", "CGuestfs"]),
+    .target(
+        name: "FlashlayerCommands",
+        dependencies: [
+            "Model", "Threads", "Digests", "Programs", "Layers", "ImageBuilder", "DiskImages", "BlockDevices",
+            "Flashing", .arguments,
+        ]
+    ),
+]
+
+let programs: [Target] = [
+    .executableTarget(name: "flashlayer", dependencies: ["FlashlayerCommands"]),
+    .executableTarget(name: "flashlayer-builder", dependencies: ["Appliance"]),
+]
+
+let tests: [Target] = [
+    .target(name: "TestSupport", dependencies: ["Model", "Programs"], path: "Tests/TestSupport"),
+    .testTarget(name: "ModelTests", dependencies: ["Model"]),
+    .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
+]
+
+for target in rooms + programs + tests {
+    target.swiftSettings = settings
+}
+
+let package = Package(
+    name: "flashlayer",
+    products: [
+        .executable(name: "flashlayer", targets: ["flashlayer"]),
+        .executable(name: "flashlayer-builder", targets: ["flashlayer-builder"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        // Without its default trait: that one pulls in full Foundation.
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: systemLibraries + rooms + programs + tests
+)

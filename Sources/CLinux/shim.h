@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+// Linux's block layer. Swift imports neither variadic ioctl(2) nor _IOR constants, so each request is a function.
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/sysmacros.h>
+#include <linux/fs.h>
+#include <linux/blkpg.h>
+#include <linux/loop.h>
+
+// O_DIRECT hides behind _GNU_SOURCE, which no shim may define; the kernel's value is fixed per architecture.
+#ifndef O_DIRECT
+#define FLASHLAYER_O_DIRECT __O_DIRECT
+#else
+#define FLASHLAYER_O_DIRECT O_DIRECT
+#endif
+static const int flashlayer_o_direct = FLASHLAYER_O_DIRECT;
+
+static inline int flashlayer_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
+
+/// Size in bytes.
+static inline int flashlayer_blkgetsize64(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
+/// Logical sector size in bytes.
+static inline int flashlayer_blksszget(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
+/// Physical sector size in bytes.
+static inline int flashlayer_blkpbszget(int fd, unsigned *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
+/// 1 if the kernel refuses writes.
+static inline int flashlayer_blkroget(int fd, int *value) { return ioctl(fd, BLKROGET, value); }
+/// Writes back and drops the page cache of the device. Needs CAP_SYS_ADMIN.
+static inline int flashlayer_blkflsbuf(int fd) { return ioctl(fd, BLKFLSBUF, 0); }
+/// Re-reads the partition table. Needs CAP_SYS_ADMIN.
+static inline int flashlayer_blkrrpart(int fd) { return ioctl(fd, BLKRRPART, 0); }
+/// Zeroes a range; the kernel may write the zeros itself.
+static inline int flashlayer_blkzeroout(int fd, uint64_t offset, uint64_t length) {
+    uint64_t range[2] = {offset, length};
+    return ioctl(fd, BLKZEROOUT, range);
+}
+/// The medium's sequence number, never used twice until reboot. ENOTTY before Linux 5.15.
+static inline int flashlayer_blkgetdiskseq(int fd, uint64_t *sequence) {
+#ifdef BLKGETDISKSEQ
+    return ioctl(fd, BLKGETDISKSEQ, sequence);
+#else
+    return ioctl(fd, _IOR(0x12, 128, uint64_t), sequence);
+#endif
+}
+/// Adds or removes the kernel's node for one partition, without writing to the disk.
+static inline int flashlayer_blkpg(int fd, int operation, int number, int64_t start, int64_t length) {
+    struct blkpg_partition partition = {.start = start, .length = length, .pno = number};
+    struct blkpg_ioctl_arg argument = {
+        .op = operation, .flags = 0, .datalen = sizeof partition, .data = &partition};
+    return ioctl(fd, BLKPG, &argument);
+}
+static const int flashlayer_blkpg_add = BLKPG_ADD_PARTITION;
+static const int flashlayer_blkpg_delete = BLKPG_DEL_PARTITION;
+
+/// fallocate(2)'s modes: both leave the size of a file alone.
+static const int flashlayer_punch_hole = 0x02 | 0x01;
+static const int flashlayer_zero_range = 0x10 | 0x01;
+static inline int flashlayer_fallocate(int fd, int mode, off_t offset, off_t length) {
+    extern int fallocate(int, int, off_t, off_t);
+    return fallocate(fd, mode, offset, length);
+}
+/// Names the calling thread, at most 15 bytes. See PR_SET_NAME in prctl(2).
+static inline void flashlayer_name_thread(const char *name) { (void)prctl(PR_SET_NAME, name, 0, 0, 0); }
+static inline unsigned flashlayer_major(uint64_t device) { return major(device); }
+static inline unsigned flashlayer_minor(uint64_t device) { return minor(device); }
+static inline uint64_t flashlayer_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }

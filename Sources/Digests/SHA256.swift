@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import CCrypto
+import Model
+
+/// SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto. See EVP_DigestInit(3).
+@safe
+package struct SHA256: ~Copyable {
+    private let context: OpaquePointer
+
+    /// - Throws: `FlashlayerError` when libcrypto refuses (no memory, or a policy that forbids SHA-256).
+    package init() throws {
+        guard let context = unsafe EVP_MD_CTX_new() else { throw Self.refused }
+        guard unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+            unsafe EVP_MD_CTX_free(context)
+            throw Self.refused
+        }
+        unsafe self.context = context
+    }
+
+    deinit {
+        unsafe EVP_MD_CTX_free(context)
+    }
+
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        guard let start = bytes.baseAddress else { return }
+        // SAFETY: the caller's buffer is valid for the call. The call fails only for a context that was not set up.
+        _ = unsafe EVP_DigestUpdate(context, start, bytes.count)
+    }
+
+    package mutating func update(_ bytes: [UInt8]) {
+        unsafe bytes.withUnsafeBytes { unsafe update($0) }
+    }
+
+    package consuming func finish() -> Digest {
+        var bytes = [UInt8](repeating: 0, count: Digest.byteCount)
+        unsafe bytes.withUnsafeMutableBufferPointer { buffer in
+            // SAFETY: the buffer holds the 32 bytes that SHA-256 writes.
+            _ = unsafe EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
+        }
+        return Digest(bytes)
+    }
+
+    /// The digest of bytes at hand.
+    package static func digest(of bytes: UnsafeRawBufferPointer) throws -> Digest {
+        var hash = try SHA256()
+        unsafe hash.update(bytes)
+        return hash.finish()
+    }
+
+    package static func digest(of bytes: [UInt8]) throws -> Digest {
+        var hash = try SHA256()
+        hash.update(bytes)
+        return hash.finish()
+    }
+
+    package static func digest(of text: String) throws -> Digest {
+        try digest(of: Array(text.utf8))
+    }
+
+    private static var refused: FlashlayerError {
+        FlashlayerError(.unavailable, "libcrypto does not give SHA-256 here")
+    }
+}
+
+/// The 32 bytes of a SHA-256.
+package struct Digest: Hashable, Sendable {
+    package static let byteCount = 32
+    package let bytes: [UInt8]
+
+    init(_ bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    /// Reads 64 hexadecimal digits, of either case.
+    package init?(hex: some StringProtocol) {
+        var bytes: [UInt8] = []
+        var high: UInt8?
+        for character in hex {
+            guard let value = character.hexDigitValue, character.isASCII else { return nil }
+            if let first = high {
+                bytes.append(first << 4 | UInt8(value))
+                high = nil
+            } else {
+                high = UInt8(value)
+            }
+        }
+        guard bytes.count == Self.byteCount, high == nil else { return nil }
+        self.bytes = bytes
+    }
+
+    /// 64 lower-case hexadecimal digits.
+    package var hex: String {
+        let digits = Array("0123456789abcdef".utf8)
+        return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    }
+}
+
+extension Digest: CustomStringConvertible {
+    package var description: String { hex }
+}
+
+extension Digest: Codable {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let digest = Digest(hex: try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "not a SHA-256 in hexadecimal")
+        }
+        self = digest
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(hex)
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+import Glibc
+import Model
+import Synchronization
+
+/// What a person sees: everything goes to standard error, so that standard output holds nothing but the answer.
+///
+/// On a terminal the last line is a status that is redrawn in place; elsewhere it is left out, and whoever reports
+/// progress prints a plain line now and then.
+final class Console: Sendable {
+    private struct State {
+        var statusShown = false
+        var log: FileDescriptor?
+    }
+
+    let isTerminal: Bool
+    let usesColor: Bool
+    let isQuiet: Bool
+    /// How often `-v` was given.
+    let verbosity: Int
+    private let state: Mutex<State>
+
+    init(_ options: CommonOptions) throws {
+        isTerminal = isatty(2) == 1
+        let environment = ProcessInfo.processInfo.environment
+        switch options.color {
+        case .always: usesColor = true
+        case .never: usesColor = false
+        case .auto:
+            usesColor = isTerminal && environment["NO_COLOR", default: ""].isEmpty && environment["TERM"] != "dumb"
+        }
+        isQuiet = options.quiet
+        verbosity = options.verbose
+        let log = try options.log.map { try FileDescriptor(creating: $0) }
+        state = Mutex(State(log: log))
+    }
+
+    /// One line of news. Not shown with `--quiet`.
+    func say(_ line: String) {
+        show(line, unless: isQuiet)
+    }
+
+    /// Shown with `-v` only.
+    func detail(_ line: String) {
+        show(line, unless: verbosity == 0)
+    }
+
+    /// Shown even with `--quiet`.
+    func warn(_ line: String) {
+        show(style("warning: ", .yellow) + line, unless: false)
+    }
+
+    /// Redraws the line at the bottom of a terminal; nothing elsewhere.
+    func status(_ line: String) {
+        guard isTerminal, !isQuiet else { return }
+        state.withLock { state in
+            Self.write("\r\u{1B}[K" + line.prefix(Self.width))
+            state.statusShown = true
+        }
+    }
+
+    func clearStatus() {
+        state.withLock { Self.clear(&$0) }
+    }
+
+    enum Style: String {
+        case bold = "1"
+        case red = "31"
+        case green = "32"
+        case yellow = "33"
+    }
+
+    func style(_ text: String, _ style: Style) -> String {
+        usesColor ? "\u{1B}[\(style.rawValue)m\(text)\u{1B}[0m" : text
+    }
+
+    /// The answer of a command: standard output, always.
+    static func answer(_ text: String) {
+        write(text + "\n", to: 1)
+    }
+
+    /// The last word of a program that failed.
+    static func report(_ error: FlashlayerError) {
+        write("flashlayer: \(error.message) [\(error.code.rawValue)]\n")
+        if let advice = error.advice { write("  \(advice)\n") }
+    }
+
+    private func show(_ line: String, unless hidden: Bool) {
+        state.withLock { state in
+            state.log?.append(line)
+            guard !hidden else { return }
+            Self.clear(&state)
+            Self.write(line + "\n")
+        }
+    }
+
+    private static func clear(_ state: inout State) {
+        if state.statusShown { write("\r\u{1B}[K") }
+        state.statusShown = false
+    }
+
+    private static var width: Int {
+        var size = winsize()
+        // SAFETY: TIOCGWINSZ fills the structure it is given; see ioctl_tty(2).
+        let failed = unsafe withUnsafeMutablePointer(to: &size) { unsafe ioctl(2, UInt(TIOCGWINSZ), $0) } != 0
+        return failed || size.ws_col < 20 ? 79 : Int(size.ws_col) - 1
+    }
+
+    private static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+
+    /// The log file.
+    private struct FileDescriptor {
+        private let descriptor: Int32
+
+        init(creating path: String) throws {
+            descriptor = unsafe creat(path, 0o644)
+            guard descriptor >= 0 else {
+                throw FlashlayerError.system("write the log \(path)", .current, code: .cannotCreate)
+            }
+        }
+
+        func append(_ line: String) {
+            Console.write(line + "\n", to: descriptor)
+        }
+    }
+}

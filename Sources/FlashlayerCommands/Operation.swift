@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import Model
+import Programs
+
+/// A command as all of ours are: it can be interrupted, it speaks through a console, and it fails with one error.
+protocol Operation: AsyncParsableCommand, Sendable {
+    var common: CommonOptions { get }
+
+    func perform(_ console: Console) async throws
+}
+
+extension Operation {
+    mutating func run() async throws {
+        let console = try Console(common)
+        let operation = self
+        try await Interruption().run { try await operation.perform(console) }
+    }
+}
+
+/// The options that every command has.
+struct CommonOptions: ParsableArguments, Sendable {
+    enum Color: String, ExpressibleByArgument, CaseIterable {
+        case auto, always, never
+    }
+
+    @Flag(name: [.short, .long], help: "Say nothing but errors and the answer.")
+    var quiet = false
+
+    @Flag(name: [.short, .long], help: "Say more; twice: everything.")
+    var verbose: Int
+
+    @Option(help: "When to use colours: auto, always or never. NO_COLOR is obeyed.")
+    var color = Color.auto
+
+    @Option(help: ArgumentHelp("Also write what is said to this file.", valueName: "file"))
+    var log: String?
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+package import Digests
+
+/// What a build will do: recipe and layers, resolved and ordered, as pure data. It is read from disk once; everything
+/// after works on it.
+package struct Plan: Codable, Sendable, Equatable {
+    package var name: String
+    package var version: String
+    package var base: Base
+    package var image: ImageSettings
+    /// nil: what the guest's own package manager does.
+    package var recommends: Bool?
+    /// In the order in which they are applied.
+    package var layers: [Layer]
+
+    package init(
+        name: String,
+        version: String,
+        base: Base,
+        image: ImageSettings,
+        recommends: Bool?,
+        layers: [Layer]
+    ) {
+        self.name = name
+        self.version = version
+        self.base = base
+        self.image = image
+        self.recommends = recommends
+        self.layers = layers
+    }
+}
+
+/// Where the guest's operating system comes from.
+package enum Base: Codable, Sendable, Equatable {
+    /// A fresh installation by mmdebstrap; `mirror` nil means the distribution's own.
+    case bootstrap(distribution: String, suite: String, mirror: String?)
+    /// A disk image file; `sha256` is the digest of the file as stored.
+    case image(path: String, sha256: String?)
+
+    package static let standard = Base.bootstrap(distribution: "debian", suite: "bookworm", mirror: nil)
+}
+
+/// The `[image]` table.
+package struct ImageSettings: Codable, Sendable, Equatable {
+    package enum Firmware: String, Codable, Sendable, CaseIterable {
+        case bios, uefi
+    }
+
+    package enum Python: String, Codable, Sendable {
+        case venv, system
+    }
+
+    /// Bytes; nil keeps the size of the base, or 2 GiB for a bootstrap.
+    package var size: UInt64?
+    package var firmware: [Firmware] = [.bios, .uefi]
+    package var hostname: String?
+    package var timezone: String?
+    package var locale: String?
+    package var kernelArguments: [String] = []
+    package var python = Python.venv
+    /// The root file system grows to the disk at first boot.
+    package var grow = true
+    /// Scripts may use the network.
+    package var network = true
+
+    package init() {}
+}
+
+/// A layer folder, read.
+package struct Layer: Codable, Sendable, Equatable {
+    package struct Script: Codable, Sendable, Equatable {
+        /// The file's name in `scripts/`.
+        package var name: String
+        /// On this machine.
+        package var path: String
+        package var digest: Digest
+
+        package init(name: String, path: String, digest: Digest) {
+            self.name = name
+            self.path = path
+            self.digest = digest
+        }
+    }
+
+    package struct Variable: Codable, Sendable, Equatable {
+        package var key: String
+        package var value: String
+
+        package init(key: String, value: String) {
+            self.key = key
+            self.value = value
+        }
+    }
+
+    package var name: String
+    /// The folder on this machine, absolute.
+    package var path: String
+    /// Where the recipe says that it comes from: "local", or a git URL with its commit.
+    package var source: String
+    /// Over all files of the folder that count, with their names, modes and links.
+    package var digest: Digest
+    package var dependencies: [String]
+    /// As written in the lists, comments removed: `curl`, `curl=7.88*`, `-nano`.
+    package var debianPackages: [String]
+    package var redHatPackages: [String]
+    package var pythonPackages: [String]
+    package var environment: [Variable]
+    package var overlay: [OverlayEntry]
+    package var scripts: [Script]
+
+    package init(
+        name: String,
+        path: String,
+        source: String,
+        digest: Digest,
+        dependencies: [String],
+        debianPackages: [String],
+        redHatPackages: [String],
+        pythonPackages: [String],
+        environment: [Variable],
+        overlay: [OverlayEntry],
+        scripts: [Script]
+    ) {
+        self.name = name
+        self.path = path
+        self.source = source
+        self.digest = digest
+        self.dependencies = dependencies
+        self.debianPackages = debianPackages
+        self.redHatPackages = redHatPackages
+        self.pythonPackages = pythonPackages
+        self.environment = environment
+        self.overlay = overlay
+        self.scripts = scripts
+    }
+}
+
+/// One thing under a layer's `configs/`.
+package struct OverlayEntry: Codable, Sendable, Equatable {
+    package enum Kind: Codable, Sendable, Equatable {
+        case directory
+        /// `size` in bytes.
+        case file(size: UInt64, digest: Digest)
+        case symlink(target: String)
+    }
+
+    /// In the guest, relative to `/`, without a leading slash: `etc/motd`.
+    package var path: String
+    /// On this machine, absolute.
+    package var source: String
+    package var kind: Kind
+    /// Permission bits as they will be in the guest: those of the file, less group and other write.
+    package var mode: UInt16
+    package var user: String
+    package var group: String
+
+    package init(path: String, source: String, kind: Kind, mode: UInt16, user: String = "0", group: String = "0") {
+        self.path = path
+        self.source = source
+        self.kind = kind
+        self.mode = mode
+        self.user = user
+        self.group = group
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Dispatch
+import Glibc
+package import Model
+import Synchronization
+
+/// Turns SIGINT, SIGTERM and SIGHUP into the cancellation of one task, and remembers which it was.
+///
+/// The second signal ends the process at once; what was begun is then cleaned up by the workers, which see their
+/// standard input end.
+package final class Interruption: Sendable {
+    private final class State: Sendable {
+        let received = Mutex<Int32?>(nil)
+        let cancel = Mutex<(@Sendable () -> Void)?>(nil)
+
+        func receive(_ number: Int32) {
+            let isFirst = received.withLock { first in
+                defer { first = first ?? number }
+                return first == nil
+            }
+            guard isFirst else { _exit(number == SIGINT ? 130 : 143) }
+            cancel.withLock { $0 }?()
+        }
+    }
+
+    private let state = State()
+    // SAFETY: the sources are made here and only kept alive; nothing calls them again.
+    private nonisolated(unsafe) let sources: [any DispatchSourceSignal]
+
+    package init() {
+        let state = self.state
+        unsafe sources = [SIGINT, SIGTERM, SIGHUP].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler { @Sendable in state.receive(number) }
+            source.resume()
+            return source
+        }
+    }
+
+    /// Runs `body` in a task that the signals cancel.
+    ///
+    /// - Throws: what `body` throws; when a signal came, `interrupted` or `terminated` instead of a plain
+    ///   cancellation.
+    package func run<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+        let task = Task { try await body() }
+        state.cancel.withLock { $0 = { task.cancel() } }
+        if error != nil { task.cancel() }
+        do {
+            return try await task.value
+        } catch is CancellationError {
+            throw error ?? FlashlayerError(.interrupted, "interrupted")
+        }
+    }
+
+    /// What a signal means as an error; nil when none came.
+    package var error: FlashlayerError? {
+        state.received.withLock { $0 }.map {
+            $0 == SIGINT ? FlashlayerError(.interrupted, "interrupted") : FlashlayerError(.terminated, "terminated")
+        }
+    }
+}

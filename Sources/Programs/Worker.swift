@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+import Glibc
+import Model
+import Subprocess
+import Synchronization
+import SystemPackage
+
+/// A child of ours that does what can hang or crash: the appliance, or all I/O of a target.
+///
+/// The first line on its standard input is the job; it answers with one JSON object a line on standard output. Its
+/// standard input stays open: `cancel` or end of file stops it cleanly. It has a process group of its own, so that a
+/// Ctrl-C at the terminal reaches only us. One that does not end is killed, and one that even SIGKILL does not end,
+/// because it is stuck in the kernel, is abandoned: the caller goes on and reports.
+package struct Worker: Sendable {
+    package enum Ending: Sendable, Equatable {
+        /// The exit status, or 128 + the signal.
+        case ended(Int32)
+        /// Still there after SIGKILL: it waits in the kernel for a device.
+        case abandoned(processID: Int32)
+    }
+
+    private let executable: String
+    private let arguments: [String]
+    private let environment: [String: String?]
+    private let grace: Duration
+
+    /// - Parameter grace: how long it may take to end by itself after it was asked to.
+    package init(
+        _ executable: String,
+        arguments: [String],
+        environment: [String: String?] = [:],
+        grace: Duration = .seconds(10)
+    ) {
+        self.executable = executable
+        self.arguments = arguments
+        self.environment = environment
+        self.grace = grace
+    }
+
+    /// Gives the worker its job and hands on what it says, until it ends.
+    ///
+    /// Cancelling the calling task asks the worker to stop; events go on until it has.
+    ///
+    /// - Parameter onEvent: called in order, never twice at once. Lines that are no event are faults of the worker and
+    ///   end the run.
+    package func run<Job: Encodable & Sendable, Event: Decodable & Sendable>(
+        _ job: Job,
+        events: Event.Type,
+        onErrorLine: @escaping @Sendable (String) -> Void = { _ in },
+        onEvent: @escaping @Sendable (Event) async throws -> Void
+    ) async throws -> Ending {
+        let line = try WorkerLine.encode(WorkerJob(version: Version.workerProtocol, job: job))
+        let (requests, requester) = AsyncStream.makeStream(of: Void.self)
+        let processID = OneShot<Int32>()
+        let outcome = OneShot<Swift.Result<Ending, any Error>>()
+
+        // Not a child task: an abandoned worker must not keep us.
+        Task.detached {
+            do {
+                let status = try await execute(line: line, requests: requests, onErrorLine: onErrorLine) { pid in
+                    processID.set(pid)
+                } onLine: { text in
+                    try await onEvent(try WorkerLine.decode(events, from: text))
+                }
+                outcome.set(.success(.ended(status)))
+            } catch let error as SubprocessError {
+                outcome.set(.failure(FlashlayerError(.unavailable, "cannot run \(executable): \(error)")))
+            } catch {
+                outcome.set(.failure(error))
+            }
+        }
+        return try await withTaskCancellationHandler {
+            try await outcome.value.get()
+        } onCancel: {
+            requester.finish()
+            Task.detached {
+                try await Task.sleep(for: grace)
+                guard let pid = processID.current else { return }
+                kill(-pid, SIGKILL)
+                try await Task.sleep(for: .seconds(2))
+                outcome.set(.success(.abandoned(processID: pid)))
+            }
+        }
+    }
+
+    private func execute(
+        line: String,
+        requests: AsyncStream<Void>,
+        onErrorLine: @escaping @Sendable (String) -> Void,
+        onStart: @escaping @Sendable (Int32) -> Void,
+        onLine: @escaping @Sendable (String) async throws -> Void
+    ) async throws -> Int32 {
+        var options = PlatformOptions()
+        options.processGroupID = 0
+        let changes = Dictionary(
+            uniqueKeysWithValues: environment.compactMap { name, value in
+                Environment.Key(rawValue: name).map { ($0, value) }
+            }
+        )
+        let result = try await Subprocess.run(
+            .path(FilePath(executable)),
+            arguments: Arguments(arguments),
+            environment: .inherit.updating(changes),
+            platformOptions: options,
+            input: .inputWriter,
+            output: .sequence,
+            error: .sequence
+        ) { execution in
+            onStart(execution.processIdentifier.value)
+            _ = try await execution.standardInputWriter.write(line + "\n")
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    for try await text in execution.standardError.strings() { onErrorLine(text.trimmingNewline()) }
+                }
+                group.addTask {
+                    for await _ in requests {}
+                    // A worker that has ended already has closed its end; there is nothing left to ask.
+                    _ = try? await execution.standardInputWriter.write("cancel\n")
+                    try? await execution.standardInputWriter.finish()
+                }
+                do {
+                    // No limit: a long line is a long message, never a reason to lose it.
+                    for try await text in execution.standardOutput.strings(bufferingPolicy: .unbounded) {
+                        try await onLine(text.trimmingNewline())
+                    }
+                } catch {
+                    kill(-execution.processIdentifier.value, SIGKILL)
+                    group.cancelAll()
+                    throw error
+                }
+                group.cancelAll()
+            }
+        }
+        return result.terminationStatus.exitStatus
+    }
+}
+
+/// A value that is set once; later attempts are ignored.
+private final class OneShot<Value: Sendable>: Sendable {
+    private enum State {
+        case empty
+        case waiting(CheckedContinuation<Value, Never>)
+        case set(Value)
+    }
+
+    private let state = Mutex(State.empty)
+
+    func set(_ value: Value) {
+        let waiting = state.withLock { state -> CheckedContinuation<Value, Never>? in
+            switch state {
+            case .set: return nil
+            case .empty:
+                state = .set(value)
+                return nil
+            case .waiting(let continuation):
+                state = .set(value)
+                return continuation
+            }
+        }
+        waiting?.resume(returning: value)
+    }
+
+    var current: Value? {
+        state.withLock { state in
+            if case .set(let value) = state { value } else { nil }
+        }
+    }
+
+    var value: Value {
+        get async {
+            await withCheckedContinuation { continuation in
+                let present = state.withLock { state -> Value? in
+                    if case .set(let value) = state { return value }
+                    state = .waiting(continuation)
+                    return nil
+                }
+                if let present { continuation.resume(returning: present) }
+            }
+        }
+    }
+}
