@@ -70,3 +70,18 @@ static inline void flashlayer_name_thread(const char *name) { (void)prctl(PR_SET
 static inline unsigned flashlayer_major(uint64_t device) { return major(device); }
 static inline unsigned flashlayer_minor(uint64_t device) { return minor(device); }
 static inline uint64_t flashlayer_makedev(unsigned major_, unsigned minor_) { return makedev(major_, minor_); }
+
+/// Takes a shared lock of one byte, owned by the open file description: F_OFD_SETLK in fcntl(2).
+static inline int flashlayer_lock_byte_shared(int fd, off_t byte) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return fcntl(fd, 37 /* F_OFD_SETLK, which hides behind _GNU_SOURCE */, &lock);
+}
+/// 1 if somebody else holds any lock of that byte, 0 if not, -1 with errno: F_OFD_GETLK in fcntl(2).
+static inline int flashlayer_byte_is_locked(int fd, off_t byte) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (fcntl(fd, 36 /* F_OFD_GETLK */, &lock) != 0) return -1;
+    return lock.l_type != F_UNLCK;
+}
+/// lseek(2) to the next data (or hole) at or after an offset; both hide behind _GNU_SOURCE.
+static const int flashlayer_seek_data = 3;
+static const int flashlayer_seek_hole = 4;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+package import Digests
+import Model
+
+/// A block map: which ranges of an image there are, each with its digest. Format 2.0 of bmap-tools, so that
+/// `bmaptool copy` reads it as well.
+///
+/// Ours lists every chunk, holes included: what a map leaves out means "don't care" to other writers, while file
+/// systems lean on holes that read as zero.
+package struct BlockMap: Sendable, Equatable {
+    package static let version = "2.0"
+    package static let blockSize: UInt64 = 4096
+
+    /// Both ends are block numbers and belong to the range.
+    package struct Range: Sendable, Equatable {
+        package let first: UInt64
+        package let last: UInt64
+        package let digest: Digest
+
+        package init(first: UInt64, last: UInt64, digest: Digest) {
+            self.first = first
+            self.last = last
+            self.digest = digest
+        }
+    }
+
+    /// Of the image, in bytes.
+    package let imageSize: UInt64
+    package let ranges: [Range]
+
+    package init(imageSize: UInt64, ranges: [Range]) {
+        self.imageSize = imageSize
+        self.ranges = ranges
+    }
+
+    /// The map of an image whose chunk digests are known.
+    package init(imageSize: UInt64, chunks: [Digest]) {
+        let blocks = imageSize.roundedUp(to: Self.blockSize) / Self.blockSize
+        let perChunk = ByteSize.chunk / Self.blockSize
+        self.init(
+            imageSize: imageSize,
+            ranges: chunks.enumerated().map { index, digest in
+                let first = UInt64(index) * perChunk
+                return Range(first: first, last: min(first + perChunk, blocks) - 1, digest: digest)
+            }
+        )
+    }
+
+    /// The digests of all chunks, when the ranges are exactly the chunks of the image; nil for a map of another make.
+    package var chunkDigests: [Digest]? {
+        let digests = ranges.map(\.digest)
+        return BlockMap(imageSize: imageSize, chunks: digests) == self
+            && UInt64(digests.count) == imageSize.roundedUp(to: ByteSize.chunk) / ByteSize.chunk ? digests : nil
+    }
+
+    /// The file's text. `BmapFileChecksum` is the digest of that text with its own 64 digits as zeros.
+    package func xml() throws -> String {
+        let blocks = imageSize.roundedUp(to: Self.blockSize) / Self.blockSize
+        let mapped = ranges.reduce(0) { $0 + $1.last - $1.first + 1 }
+        let placeholder = String(repeating: "0", count: 64)
+        let lines = ranges.map { range in
+            let blocks = range.first == range.last ? "\(range.first)" : "\(range.first)-\(range.last)"
+            return "        <Range chksum=\"\(range.digest.hex)\">\(blocks)</Range>\n"
+        }
+        let head = """
+            <?xml version="1.0" ?>
+            <bmap version="\(Self.version)">
+                <ImageSize>\(imageSize)</ImageSize>
+                <BlockSize>\(Self.blockSize)</BlockSize>
+                <BlocksCount>\(blocks)</BlocksCount>
+                <MappedBlocksCount>\(mapped)</MappedBlocksCount>
+                <ChecksumType>sha256</ChecksumType>
+                <BmapFileChecksum>
+            """
+        let tail = "</BmapFileChecksum>\n    <BlockMap>\n" + lines.joined() + "    </BlockMap>\n</bmap>\n"
+        let checksum = try SHA256.digest(of: head + placeholder + tail)
+        return head + checksum.hex + tail
+    }
+}

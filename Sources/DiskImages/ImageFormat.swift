@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+
+/// The formats that are known by their first bytes, readable or not: a name says nothing.
+package enum ImageFormat: String, CaseIterable, Sendable {
+    case qcow2, vmdk, vdi, vhdx, vpc, gzip, xz, zstd, bzip2, luks, raw
+
+    /// Bytes of a file's start that are enough to tell.
+    static let probeLength = 512
+
+    static func detect(_ start: [UInt8]) -> ImageFormat {
+        func has(_ magic: [UInt8], at offset: Int = 0) -> Bool {
+            start.count >= offset + magic.count && start[offset..<(offset + magic.count)].elementsEqual(magic)
+        }
+        if has([0x51, 0x46, 0x49, 0xFB]) { return .qcow2 }
+        if has(Array("KDMV".utf8)) || has(Array("# Disk DescriptorFile".utf8)) { return .vmdk }
+        if has([0x7F, 0x10, 0xDA, 0xBE], at: 64) { return .vdi }
+        if has(Array("vhdxfile".utf8)) { return .vhdx }
+        if has(Array("conectix".utf8)) { return .vpc }
+        if has([0x1F, 0x8B]) { return .gzip }
+        if has([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00]) { return .xz }
+        if has([0x28, 0xB5, 0x2F, 0xFD]) { return .zstd }
+        if has(Array("BZh".utf8)) { return .bzip2 }
+        if has([0x4C, 0x55, 0x4B, 0x53, 0xBA, 0xBE]) { return .luks }
+        return .raw
+    }
+
+    /// Opens an image for reading, whatever its name says.
+    ///
+    /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.
+    package static func open(_ path: String) async throws -> any ImageSource {
+        let file = try ImageFile(path)
+        let format = detect(try file.prefix(probeLength))
+        switch format {
+        case .raw, .luks:
+            return try RawSource(file)
+        case .qcow2:
+            return try await Qcow2Source(file)
+        case .gzip, .xz, .zstd, .bzip2:
+            throw FlashlayerError(
+                .unavailable,
+                "\(path) is compressed (\(format.rawValue)), which this version does not read",
+                advice: "unpack it first: \(format.unpackCommand) < \(path) > IMAGE.raw"
+            )
+        case .vmdk, .vdi, .vhdx, .vpc:
+            throw FlashlayerError(
+                .unavailable,
+                "\(path) is a \(format.rawValue) image, which this version does not read",
+                advice: "convert it first: qemu-img convert -O qcow2 \(path) IMAGE.qcow2"
+            )
+        }
+    }
+
+    private var unpackCommand: String {
+        switch self {
+        case .xz: "xz -dc"
+        case .zstd: "zstd -dc"
+        case .bzip2: "bzip2 -dc"
+        default: "gzip -dc"
+        }
+    }
+}
