@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+
+/// The two ends of an image, which are written last: until they are there, the target has no partition table that any
+/// tool would accept, neither the old one nor the new one.
+struct WithheldEnds: Sendable {
+    /// How much of each end of a target is wiped before anything else is written, in bytes.
+    static let length = ByteSize.mebibyte
+
+    /// The image's first MiB, then its last one or two; on the image, in bytes. The second is missing from an image of
+    /// at most one MiB.
+    let ranges: [Range<UInt64>]
+    private(set) var contents: [AlignedBuffer]
+
+    init(imageSize: UInt64) {
+        let head = 0..<min(Self.length, imageSize)
+        var ranges = [head]
+        if imageSize > head.upperBound {
+            let aligned = (imageSize - min(Self.length, imageSize)).roundedDown(to: Self.length)
+            ranges.append(max(head.upperBound, aligned)..<imageSize)
+        }
+        self.ranges = ranges
+        contents = ranges.map { AlignedBuffer(count: $0.count) }
+    }
+
+    /// Remembers what the image has there.
+    func keep(from chunk: UnsafeRawBufferPointer, at offset: UInt64) {
+        for (range, content) in zip(ranges, contents) {
+            let common = range.clamped(to: offset..<(offset + UInt64(chunk.count)))
+            guard !common.isEmpty else { continue }
+            let source = unsafe chunk[Int(common.lowerBound - offset)..<Int(common.upperBound - offset)]
+            let destination = unsafe content.mutableBytes[Int(common.lowerBound - range.lowerBound)...]
+            unsafe UnsafeMutableRawBufferPointer(rebasing: destination)
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: source))
+        }
+    }
+
+    /// Puts the image's ends into a chunk that was read from the target before they were written there.
+    ///
+    /// - Returns: false when the target did not hold zeros in their place.
+    func fill(into chunk: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Bool {
+        var wereZero = true
+        for (range, content) in zip(ranges, contents) {
+            let common = range.clamped(to: offset..<(offset + UInt64(chunk.count)))
+            guard !common.isEmpty else { continue }
+            let destination = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: chunk[Int(common.lowerBound - offset)..<Int(common.upperBound - offset)]
+            )
+            if !UnsafeRawBufferPointer(destination).isAllZero { wereZero = false }
+            let start = Int(common.lowerBound - range.lowerBound)
+            unsafe destination.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: content.bytes[start..<(start + common.count)])
+            )
+        }
+        return wereZero
+    }
+
+    /// What of a range is written in the first pass: the range without the ends.
+    func without(_ range: Range<UInt64>) -> [Range<UInt64>] {
+        ranges.reduce([range]) { rest, withheld in
+            rest.flatMap { part -> [Range<UInt64>] in
+                let before = part.lowerBound..<min(part.upperBound, max(part.lowerBound, withheld.lowerBound))
+                let after = max(part.lowerBound, min(part.upperBound, withheld.upperBound))..<part.upperBound
+                return part.overlaps(withheld) ? [before, after].filter { !$0.isEmpty } : [part]
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import DiskImages
+import Model
+
+/// Wipes both ends of the target, then writes everything of the image but its own two ends.
+struct WritePass {
+    let source: any ImageSource
+    let target: OpenTarget
+    let limits: TransferQueue.Limits
+    let monitor: JobMonitor
+
+    struct Outcome {
+        let ends: WithheldEnds
+        /// As read from the source; nil when the caller needs none.
+        let digests: [Digest]?
+        let bytesWritten: UInt64
+    }
+
+    /// Until the image's ends are committed, nothing on the target may look like a partition table.
+    ///
+    /// - Returns: bytes written.
+    func wipeEnds() throws -> UInt64 {
+        let head = 0..<min(WithheldEnds.length, target.size)
+        let tail = max(head.upperBound, target.size - min(target.size, WithheldEnds.length))..<target.size
+        let ranges = [head, tail].filter { !$0.isEmpty }
+        var meter = ProgressMeter(.zero, total: ranges.reduce(0) { $0 + UInt64($1.count) }, monitor)
+        var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
+        let zeros = AlignedBuffer(count: Int(WithheldEnds.length))
+        for range in ranges {
+            try queue.add(Transfer(.write, zeros, count: range.count, offset: range.lowerBound))
+        }
+        while !queue.isEmpty {
+            if let done = try queue.advance() { meter.add(UInt64(done.count)) }
+        }
+        meter.finish()
+        return ranges.reduce(0) { $0 + UInt64($1.count) }
+    }
+
+    /// - Parameter hashes: compute the digest of what is read from the source, on threads of their own.
+    func run(hashes: Bool) throws -> Outcome {
+        let size = source.facts.size
+        let ends = WithheldEnds(imageSize: size)
+        let hasData = source.chunksWithData
+        let hasher = try hashes ? ChunkHasher(chunks: source.chunkCount) : nil
+        let reader = try ChunkReader(source, wanted: hasData, pool: ChunkPool(chunks: 8))
+        defer { reader.stop() }
+        var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
+        var zeroFill = ZeroFill(target)
+        var meter = ProgressMeter(.write, total: size, monitor)
+        var written: UInt64 = 0
+
+        for index in hasData.indices {
+            try monitor.checkCancelled()
+            let length = source.length(ofChunk: index)
+            let start = UInt64(index) * ByteSize.chunk
+            // The last sector is written whole; behind the image's end it is zero.
+            let range = start..<(start + UInt64(length)).roundedUp(to: target.sectorSize)
+            let parts = ends.without(range)
+            if hasData[index] {
+                guard let chunk = try reader.next() else { break }
+                unsafe ends.keep(from: chunk.content, at: start)
+                hasher?.hash(chunk)
+                for part in parts {
+                    try queue.add(
+                        Transfer(
+                            .write,
+                            chunk.buffer,
+                            start: Int(part.lowerBound - start),
+                            count: part.count,
+                            offset: part.lowerBound,
+                            owner: chunk
+                        )
+                    )
+                    written += UInt64(part.count)
+                }
+            } else {
+                try hasher?.setZeros(index: index, length: length)
+                for part in parts { try zeroFill.add(part, monitor) }
+            }
+            while queue.isFull {
+                try monitor.checkCancelled()
+                _ = try queue.advance()
+            }
+            if hasData[index] || zeroFill.remaining.isEmpty { meter.add(UInt64(length)) }
+        }
+        while !queue.isEmpty {
+            try monitor.checkCancelled()
+            _ = try queue.advance()
+        }
+        if !zeroFill.remaining.isEmpty {
+            written += try ZeroPass(target: target, limits: limits).run(zeroFill.remaining, meter: &meter, monitor)
+        }
+        meter.finish()
+        let digests = try hasher?.finish()
+        try source.confirmUnchanged()
+        return Outcome(ends: ends, digests: digests, bytesWritten: written)
+    }
+}
