@@ -64,7 +64,9 @@ let programs: [Target] = [
 let tests: [Target] = [
     .target(name: "TestSupport", dependencies: ["Model", "Programs"], path: "Tests/TestSupport"),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
-    .testTarget(name: "ProgramsTests", dependencies: ["Programs", "TestSupport"]),
+    .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
+    .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
+    .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
 ]
 
 for target in rooms + programs + tests {

@@ -53,6 +53,13 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         }
     }
 
+    /// Reads the first MiB: what fails here fails before anything is claimed.
+    package static func readStart(of source: any ImageSource) throws {
+        let length = min(Int(source.facts.size), Int(ByteSize.mebibyte))
+        let buffer = AlignedBuffer(count: length)
+        try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
+    }
+
     private var unpackCommand: String {
         switch self {
         case .xz: "xz -dc"

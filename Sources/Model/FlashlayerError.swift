@@ -22,3 +22,14 @@ package struct FlashlayerError: Error, Codable, Sendable, Equatable {
 extension FlashlayerError: CustomStringConvertible {
     package var description: String { advice.map { "\(message)\n  \($0)" } ?? message }
 }
+
+extension FlashlayerError {
+    /// Any error as one of ours: what is not is a fault of the program.
+    package init(wrapping error: any Error) {
+        switch error {
+        case let error as FlashlayerError: self = error
+        case is CancellationError: self.init(.interrupted, "interrupted")
+        default: self.init(.fault, "unexpected failure: \(error)")
+        }
+    }
+}

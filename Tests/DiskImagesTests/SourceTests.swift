@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import DiskImages
+import Model
+import Programs
+import TestSupport
+import Testing
+
+@Suite("Sources")
+struct SourceTests {
+    private let folder: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+    }
+
+    /// Reads a whole source the way the engine does: chunk by chunk.
+    private func content(of source: any ImageSource) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        for index in 0..<source.chunkCount {
+            let buffer = AlignedBuffer(count: source.length(ofChunk: index))
+            let part = unsafe UnsafeMutableRawBufferPointer(
+                rebasing: buffer.mutableBytes[..<source.length(ofChunk: index)]
+            )
+            try unsafe source.read(into: part, at: UInt64(index) * ByteSize.chunk)
+            unsafe bytes.append(contentsOf: part)
+        }
+        return bytes
+    }
+
+    private func raw(size: UInt64, data: [Range<UInt64>]) throws -> String {
+        let path = folder.file("image.raw")
+        try TestImage.create(path, size: size, data: data)
+        return path
+    }
+
+    @Test(
+        "a raw image reads as its file does, whatever its size",
+        arguments: [1, 511, 4096, 4097, (4 << 20) - 1, 4 << 20, (9 << 20) + 513] as [UInt64]
+    )
+    func rawSizes(size: UInt64) async throws {
+        let path = try raw(size: size, data: [0..<min(size, 70_000)])
+        let source = try await ImageFormat.open(path)
+        #expect(source.facts.format == "raw")
+        #expect(source.facts.size == size)
+        #expect(try content(of: source) == TestImage.bytes(of: path))
+    }
+
+    @Test("extents cover the image without gaps, and holes are zero")
+    func rawExtents() async throws {
+        let path = try raw(size: 32 << 20, data: [(5 << 20)..<(6 << 20), (20 << 20)..<(21 << 20)])
+        let source = try await ImageFormat.open(path)
+        var position: UInt64 = 0
+        for extent in source.extents {
+            #expect(extent.offset == position)
+            position = extent.end
+        }
+        #expect(position == 32 << 20)
+        #expect(source.chunksWithData == [false, true, false, false, false, true, false, false])
+    }
+
+    @Test("a qcow2 is told by content and reads as the raw image it was made from", arguments: ["65536", "512", "2M"])
+    func qcow2(clusterSize: String) async throws {
+        let path = try raw(
+            size: (24 << 20) + 1536,
+            data: [0..<100_000, (7 << 20)..<(9 << 20), (23 << 20)..<(24 << 20)]
+        )
+        // The name lies: formats are told by content.
+        let image = folder.file("image.raw.bin")
+        let program = try Program("qemu-img", debianPackage: "qemu-utils")
+        try await program.run([
+            "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=\(clusterSize)", path, image,
+        ])
+        let source = try await ImageFormat.open(image)
+        #expect(source.facts.format == "qcow2")
+        #expect(source.facts.size == (24 << 20) + 1536)
+        #expect(source.chunksWithData.contains(false))
+        let wanted = try TestImage.bytes(of: path)
+        #expect(try content(of: source) == wanted)
+    }
+
+    @Test("a backing chain is read through")
+    func backingChain() async throws {
+        let path = try raw(size: 16 << 20, data: [0..<(2 << 20), (8 << 20)..<(9 << 20)])
+        let base = folder.file("base.qcow2")
+        let top = folder.file("top.qcow2")
+        let qemuImg = try Program("qemu-img", debianPackage: "qemu-utils")
+        try await qemuImg.run(["convert", "-f", "raw", "-O", "qcow2", path, base])
+        try await qemuImg.run(["create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", top])
+        let qemuIO = try Program("qemu-io", debianPackage: "qemu-utils")
+        try await qemuIO.run(["-f", "qcow2", "-c", "write -P 0x5a 1M 1M", "-c", "write -z 8M 512k", top])
+        let flat = folder.file("flat.raw")
+        try await qemuImg.run(["convert", "-O", "raw", top, flat])
+        let source = try await ImageFormat.open(top)
+        #expect(source.files == [top, base])
+        let wanted = try TestImage.bytes(of: flat)
+        #expect(try content(of: source) == wanted)
+    }
+
+    @Test("compressed clusters are refused with the command that helps")
+    func compressed() async throws {
+        let path = try raw(size: 4 << 20, data: [0..<(1 << 20)])
+        let image = folder.file("c.qcow2")
+        let program = try Program("qemu-img", debianPackage: "qemu-utils")
+        // Zeros written over compress well; the pattern does not, and would be stored as it is.
+        try await program.run(["convert", "-c", "-f", "raw", "-O", "qcow2", "/bin/ls", image])
+        _ = path
+        let error = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(image) }
+        #expect(error?.code == .unavailable)
+        #expect(error?.advice?.contains("qemu-img convert") == true)
+    }
+
+    @Test("a truncated qcow2 is an error, not zeros")
+    func truncated() async throws {
+        let path = try raw(size: 8 << 20, data: [0..<(8 << 20)])
+        let image = folder.file("t.qcow2")
+        let program = try Program("qemu-img", debianPackage: "qemu-utils")
+        try await program.run(["convert", "-f", "raw", "-O", "qcow2", path, image])
+        let truncate = try Program("truncate", debianPackage: "coreutils")
+        try await truncate.run(["--size", "3M", image])
+        let error = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(image) }
+        #expect(error?.code == .badImage)
+        #expect(error?.message.contains("truncated") == true)
+    }
+
+    @Test("an image that changes while it is read is noticed")
+    func changed() async throws {
+        let path = try raw(size: 1 << 20, data: [0..<4096])
+        let source = try await ImageFormat.open(path)
+        try source.confirmUnchanged()
+        let touch = try Program("touch", debianPackage: "coreutils")
+        try await touch.run(["--date", "2001-01-01", path])
+        let error = #expect(throws: FlashlayerError.self) { try source.confirmUnchanged() }
+        #expect(error?.code == .sourceChanged)
+    }
+
+    @Test("what is no image says so")
+    func noImage() async throws {
+        let missing = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open("/nowhere/x.raw") }
+        #expect(missing?.code == .notFound)
+        let path = folder.file("empty")
+        try TestImage.create(path, size: 0, data: [])
+        let empty = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(path) }
+        #expect(empty?.code == .badImage)
+        let directory = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open("/tmp") }
+        #expect(directory?.code == .badImage)
+    }
+}
