@@ -62,7 +62,7 @@ let programs: [Target] = [
 ]
 
 let tests: [Target] = [
-    .target(name: "TestSupport", dependencies: ["Model", "Programs"], path: "Tests/TestSupport"),
+    .target(name: "TestSupport", dependencies: ["Model", "Programs", "CLinux"], path: "Tests/TestSupport"),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
