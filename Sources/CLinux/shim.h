@@ -20,6 +20,8 @@
 #define FLASHLAYER_O_DIRECT O_DIRECT
 #endif
 static const int flashlayer_o_direct = FLASHLAYER_O_DIRECT;
+/// Hides behind _GNU_SOURCE as well.
+static const int flashlayer_o_path = __O_PATH;
 
 static inline int flashlayer_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 

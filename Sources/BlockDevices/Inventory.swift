@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import CLinux
+import Glibc
+import Model
+
+/// The disks of this machine at one moment. It is taken once, and every answer comes from the same picture.
+package struct Inventory: Sendable {
+    private let tree: FileTree
+    private let contents: any ContentSource
+    package let view: SystemView
+    private let system: SystemUses
+
+    /// Looks at this machine. Blocks for as long as sysfs and procfs take.
+    ///
+    /// - Throws: `unavailable` when the devices cannot be listed.
+    package init() throws {
+        try self.init(tree: FileTree(), catalog: UdevCatalog(), contents: ProbedContents())
+    }
+
+    /// Looks at another machine, laid out in a folder.
+    package init(tree: FileTree, catalog: any DeviceCatalog, contents: any ContentSource) throws {
+        self.tree = tree
+        self.contents = contents
+        view = try SystemReader(tree: tree, catalog: catalog).read()
+        system = SystemUses(view)
+    }
+
+    /// All whole disks, judged without an image. What has no size because nothing is attached to it, such as a free
+    /// loop device, is left out; an empty card reader is a disk without a medium.
+    package func disks() -> [Disk] {
+        view.disks.map { subject($0) }
+            .filter { $0.node.size > 0 || !$0.hardware.transport.isVirtual }
+            .map { disk($0, refusals: refusals($0)) }
+    }
+
+    /// The disk behind a path; links such as those in /dev/disk/by-id are followed.
+    ///
+    /// - Throws: `notFound`; `notBlockDevice` or `partition`, which names the disk to take instead.
+    package func disk(at path: String) throws -> Disk {
+        let node = try node(at: path)
+        if node.isPartition {
+            let subject = subject(node, probing: false)
+            let evidence = Rule.partition.evidence(subject)
+            throw Refusal(.partition, path: node.path, evidence: evidence).error
+        }
+        let subject = subject(node)
+        return disk(subject, refusals: refusals(subject))
+    }
+
+    /// Judges a disk as a target. It is opened exclusively for a moment, where nothing else refuses it.
+    package func refusals(of disk: Disk, for request: WriteRequest) -> [Refusal] {
+        var subject = disk.subject
+        subject.request = request
+        let found = refusals(subject)
+        guard !found.contains(where: { !$0.overridable }), tree.isThisMachine else { return found }
+        subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
+        return refusals(subject)
+    }
+
+    private func refusals(_ subject: Subject) -> [Refusal] {
+        BlockDevices.refusals(subject)
+    }
+
+    private func subject(_ node: BlockNode, probing: Bool = true) -> Subject {
+        Subject(
+            node: node,
+            view: view,
+            system: system,
+            hardware: HardwareFacts(node, tree),
+            content: probing && node.size > 0
+                ? contents.content(of: node.path)
+                    ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
+                : nil
+        )
+    }
+
+    private func node(at path: String) throws -> BlockNode {
+        if let number = view.names[path], let node = view.nodes[number], !tree.isThisMachine { return node }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
+            let error = Errno.current
+            throw FlashlayerError(
+                error.value == EACCES ? .notPermitted : .notFound,
+                "there is no device \(path): \(error)",
+                advice: Rule.notBlockDevice.advice
+            )
+        }
+        guard status.st_mode & S_IFMT == S_IFBLK else {
+            let kind =
+                switch status.st_mode & S_IFMT {
+                case S_IFREG: "it is a file; attach it as a loop device to write to it: losetup --find --show \(path)"
+                case S_IFDIR: "it is a folder"
+                case S_IFCHR: "it is a character device"
+                default: "it is something else"
+                }
+            throw Refusal(.notBlockDevice, path: path, evidence: [kind]).error
+        }
+        let number = DeviceNumber(UInt64(status.st_rdev))
+        guard let node = view.nodes[number] else {
+            throw FlashlayerError(
+                .notFound,
+                "the device \(path) (\(number)) is not in /sys",
+                advice: "it was pulled out, or /sys is not that of this machine"
+            )
+        }
+        return node
+    }
+
+    private func disk(_ subject: Subject, refusals: [Refusal]) -> Disk {
+        let node = subject.node
+        let hardware = subject.hardware
+        return Disk(
+            path: node.path,
+            diskseq: hardware.diskseq,
+            size: node.size,
+            logicalSectorSize: hardware.logicalSectorSize,
+            physicalSectorSize: hardware.physicalSectorSize,
+            vendor: hardware.vendor,
+            model: hardware.model,
+            serial: hardware.serial,
+            wwn: hardware.wwn,
+            transport: hardware.transport,
+            removable: hardware.removable,
+            rotational: hardware.rotational,
+            readOnly: node.isReadOnly,
+            byPath: hardware.byPath,
+            port: hardware.port,
+            linkSpeed: hardware.linkSpeed,
+            partitions: partitions(subject),
+            contents: node.size == 0 ? nil : subject.content?.summary,
+            refusals: refusals,
+            subject: subject
+        )
+    }
+
+    /// What the table on the disk says, with the kernel's nodes where it has them; the kernel's own list where the
+    /// disk could not be read.
+    private func partitions(_ subject: Subject) -> [Disk.Partition] {
+        let nodes = view.partitions(of: subject.node.number)
+        let entries =
+            subject.content?.entries
+            ?? nodes.map { .init(number: $0.partitionNumber ?? 0, offset: $0.start, size: $0.size) }
+        return entries.sorted { ($0.offset, $0.number) < ($1.offset, $1.number) }.map { entry in
+            let node = nodes.first { $0.partitionNumber == entry.number && $0.start == entry.offset }
+            return Disk.Partition(
+                path: node?.path,
+                number: entry.number,
+                offset: entry.offset,
+                size: entry.size,
+                type: entry.type,
+                fsType: entry.superblock?.type,
+                label: entry.superblock?.label,
+                uuid: entry.superblock?.uuid,
+                mountPoints: node.map { mountPoints(of: $0.number) } ?? []
+            )
+        }
+    }
+
+    private func mountPoints(of number: DeviceNumber) -> [String] {
+        let points = view.mounts.filter { view.ground(of: $0) == .devices([number]) }.map(\.mountPoint)
+        return Set(points).sorted()
+    }
+}
+
+/// Who reads what lies on a disk.
+package protocol ContentSource: Sendable {
+    /// nil when it cannot be read. May block as long as the disk does.
+    func content(of path: String) -> DiskContent?
+}
+
+/// libblkid, on this thread.
+package struct ProbedContents: ContentSource {
+    package init() {}
+
+    package func content(of path: String) -> DiskContent? {
+        try? ContentProbe(path).content()
+    }
+}

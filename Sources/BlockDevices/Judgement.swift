@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+/// All that the rules know when they judge one device. Nothing in it reads a file.
+package struct Subject: Sendable {
+    package let node: BlockNode
+    let view: SystemView
+    let system: SystemUses
+    let hardware: HardwareFacts
+    /// nil when the disk could not be read.
+    package let content: DiskContent?
+    var request = WriteRequest()
+    /// Whether opening it exclusively failed; nil when it was not tried.
+    var isBusy: Bool?
+
+    /// Every device whose bytes change when this one is overwritten.
+    var overwritten: Set<DeviceNumber> {
+        var all = Set([node.number] + view.partitions(of: node.number).map(\.number))
+        // A loop device over a disk or partition writes there. The whole disk counts: better one refusal too many.
+        if let lower = loopedDevice {
+            let disk = view.nodes[lower]?.parent ?? lower
+            all.formUnion([lower, disk])
+            all.formUnion(view.partitions(of: disk).map(\.number))
+        }
+        return all
+    }
+
+    /// The block device that this one is a loop over.
+    var loopedDevice: DeviceNumber? {
+        node.loop.flatMap { loop in loop.blockDevice ?? loop.path.flatMap { view.names[$0] } }
+    }
+
+    /// "/dev/sda2", for something that lies on it.
+    func name(_ number: DeviceNumber) -> String {
+        view.displayName(number)
+    }
+
+    /// How the footing of something reaches this device: "/dev/dm-1 (vg-root) WHAT, on /dev/dm-0, on /dev/sda3".
+    func ways(_ footing: Footing, _ what: String) -> [String] {
+        let own = overwritten
+        return footing.devices.values
+            // Only where a way first meets the device: the disk of a partition says nothing new.
+            .filter { way in way.last.map(own.contains) ?? false && !way.dropLast().contains(where: own.contains) }
+            .map { way in
+                ([way.first.map { "\(name($0)) \(what)" } ?? what] + way.dropFirst().map { "on " + name($0) })
+                    .joined(separator: ", ")
+            }
+            .sorted()
+    }
+}
+
+extension Subject: Equatable {
+    /// One device is judged once in a view: what it is decides.
+    package static func == (one: Subject, other: Subject) -> Bool {
+        one.node == other.node && one.hardware == other.hardware && one.content == other.content
+    }
+}
+
+/// Judges a device by every rule: the same function for `devices`, `write` and all others.
+package func refusals(_ subject: Subject) -> [Refusal] {
+    Rule.all.compactMap { rule in
+        let evidence = rule.evidence(subject)
+        guard !evidence.isEmpty, !(rule.isOverridable && subject.request.allowed.contains(rule.code)) else {
+            return nil
+        }
+        return Refusal(rule, path: subject.node.path, evidence: evidence)
+    }
+}
+
+extension Refusal {
+    init(_ rule: Rule, path: String, evidence: [String]) {
+        let shown = 4
+        let rest = evidence.count > shown ? ["and \(evidence.count - shown) more"] : []
+        self.init(
+            code: rule.code,
+            message: "\(path) \(rule.sentence)",
+            evidence: (evidence.prefix(shown) + rest).joined(separator: "; "),
+            overridable: rule.isOverridable
+        )
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import CLinux
+import Glibc
+
+/// Reads a `SystemView` from sysfs, procfs and a catalog of devices.
+struct SystemReader {
+    let tree: FileTree
+    let catalog: any DeviceCatalog
+
+    func read() throws -> SystemView {
+        let nodes = readNodes(try catalog.entries())
+        let mounts = readMounts()
+        let swaps = (tree.text("/proc/swaps") ?? "").split(separator: "\n").compactMap { Swap(line: $0) }
+        var view = SystemView(nodes: nodes)
+        // Names that only this machine's /dev can resolve, such as /dev/root or a link by UUID.
+        let unresolved = (mounts.filter(\.device.isAnonymous).map(\.source) + swaps.map(\.path))
+            .filter { $0.hasPrefix("/") && view.names[$0] == nil }
+        let found = unresolved.compactMap { path in deviceNumber(of: path).map { (path, $0) } }
+        view = SystemView(
+            nodes: nodes,
+            mounts: mounts,
+            swaps: swaps,
+            resume: readResume(view),
+            btrfs: readBtrfs(view),
+            names: Dictionary(found, uniquingKeysWith: { first, _ in first }),
+            loaderPartition: readLoaderPartition()
+        )
+        return view
+    }
+
+    private func readNodes(_ entries: [CatalogEntry]) -> [BlockNode] {
+        let numbered = entries.compactMap { entry in
+            tree.text(entry.sysfsPath + "/dev").flatMap { DeviceNumber($0) }.map { (entry, $0) }
+        }
+        // Partitions know no other parent than the folder that they lie in.
+        let numbers = Dictionary(numbered.map { ($0.sysfsPath, $1) }, uniquingKeysWith: { first, _ in first })
+        let byName = Dictionary(numbers.map { ($0.lastComponent, $1) }, uniquingKeysWith: { first, _ in first })
+        return numbered.map { entry, number in
+            let path = entry.sysfsPath
+            let partition = tree.number(path + "/partition").map { Int($0) }
+            let sectors = tree.number(path + "/size") ?? 0
+            let name = path.lastComponent.split(separator: "!").joined(separator: "/")
+            return BlockNode(
+                name: name,
+                number: number,
+                sysfsPath: path,
+                // The kernel counts in 512 bytes here whatever the sector is.
+                size: sectors << 9,
+                isReadOnly: tree.flag(path + "/ro"),
+                parent: partition == nil ? nil : numbers[path.parentFolder],
+                partitionNumber: partition,
+                start: (tree.number(path + "/start") ?? 0) << 9,
+                holders: tree.names(in: path + "/holders").compactMap { byName[$0] },
+                slaves: tree.names(in: path + "/slaves").compactMap { byName[$0] },
+                loop: readLoop(path, node: "/dev/" + name),
+                mapperName: tree.text(path + "/dm/name"),
+                properties: entry.properties,
+                links: entry.links
+            )
+        }
+    }
+
+    private func readLoop(_ path: String, node: String) -> LoopBacking? {
+        guard tree.exists(path + "/loop"), let file = tree.text(path + "/loop/backing_file") else { return nil }
+        var backing = LoopBacking()
+        let mark = " (deleted)"
+        backing.isDeleted = file.hasSuffix(mark)
+        backing.path = backing.isDeleted ? String(file.dropLast(mark.count)) : file
+        backing.offset = tree.number(path + "/loop/offset") ?? 0
+        backing.sizeLimit = tree.number(path + "/loop/sizelimit") ?? 0
+        if tree.isThisMachine { ask(node, &backing) }
+        return backing
+    }
+
+    /// What only the driver knows: which file of which file system it has, whatever its name is now.
+    private func ask(_ node: String, _ backing: inout LoopBacking) {
+        let descriptor = unsafe open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        defer { close(descriptor) }
+        var status = loop_info64()
+        // SAFETY: LOOP_GET_STATUS64 fills the structure it is given; see loop(4).
+        guard unsafe ioctl(descriptor, UInt(LOOP_GET_STATUS64), &status) == 0 else { return }
+        backing.fileSystem = DeviceNumber(status.lo_device)
+        backing.inode = status.lo_inode
+        if status.lo_rdevice != 0 { backing.blockDevice = DeviceNumber(status.lo_rdevice) }
+    }
+
+    /// Ours first, then the first process's, then one process of each other namespace.
+    private func readMounts() -> [Mount] {
+        var seen: Set<Int> = []
+        var mounts: [Mount] = []
+        func add(_ folder: String, process: Int?) {
+            let text = tree.bytes(folder + "/mountinfo").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            for line in text.split(separator: "\n") {
+                guard let mount = Mount(line: line, process: process), seen.insert(mount.id).inserted else { continue }
+                mounts.append(mount)
+            }
+        }
+        add("/proc/self", process: nil)
+        add("/proc/1", process: 1)
+        var namespaces: Set<String?> = [
+            tree.linkText("/proc/self/ns/mnt"), tree.linkText("/proc/1/ns/mnt"), nil,
+        ]
+        for process in tree.names(in: "/proc").compactMap({ Int($0) }).sorted() {
+            guard namespaces.insert(tree.linkText("/proc/\(process)/ns/mnt")).inserted else { continue }
+            add("/proc/\(process)", process: process)
+        }
+        return mounts
+    }
+
+    private func readResume(_ view: SystemView) -> DeviceNumber? {
+        if let text = tree.text("/sys/power/resume"), let number = DeviceNumber(text), !number.isAnonymous {
+            return number
+        }
+        let words = (tree.text("/proc/cmdline") ?? "").split(separator: " ")
+        guard let word = words.last(where: { $0.hasPrefix("resume=") })?.dropFirst("resume=".count) else { return nil }
+        return view.names[String(word)] ?? deviceNumber(of: Self.link(for: word))
+    }
+
+    /// `UUID=x` as the link that udev makes for it.
+    private static func link(for word: Substring) -> String {
+        for (tag, folder) in ["UUID=": "by-uuid", "LABEL=": "by-label", "PARTUUID=": "by-partuuid"]
+        where word.hasPrefix(tag) {
+            return "/dev/disk/\(folder)/\(word.dropFirst(tag.count))"
+        }
+        return String(word)
+    }
+
+    private func readBtrfs(_ view: SystemView) -> [Set<DeviceNumber>] {
+        tree.names(in: "/sys/fs/btrfs").map { uuid in
+            Set(tree.names(in: "/sys/fs/btrfs/\(uuid)/devices").compactMap { view.names["/dev/" + $0] })
+        }
+        .filter { !$0.isEmpty }
+    }
+
+    /// Left by boot loaders that keep to the Boot Loader Interface: four bytes of attributes, then UTF-16.
+    private func readLoaderPartition() -> String? {
+        let name = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+        guard let bytes = tree.bytes("/sys/firmware/efi/efivars/" + name), bytes.count > 4 else { return nil }
+        let ascii = bytes[4...].enumerated().filter { $0.offset % 2 == 0 && $0.element != 0 }.map(\.element)
+        return String(decoding: ascii, as: UTF8.self).lowercased()
+    }
+
+    private func deviceNumber(of path: String) -> DeviceNumber? {
+        guard tree.isThisMachine, path.hasPrefix("/") else { return nil }
+        var status = stat()
+        guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFBLK else { return nil }
+        return DeviceNumber(UInt64(status.st_rdev))
+    }
+}
+
+extension String {
+    fileprivate var lastComponent: String { split(separator: "/").last.map(String.init) ?? self }
+    fileprivate var parentFolder: String { "/" + split(separator: "/").dropLast().joined(separator: "/") }
+}

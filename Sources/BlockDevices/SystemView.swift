@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+/// What this machine looked like at one moment, as far as judging a disk needs it. Pure data: the rules read no file.
+package struct SystemView: Sendable {
+    package let nodes: [DeviceNumber: BlockNode]
+    /// Of every mount namespace that can be seen, each mount once.
+    package let mounts: [Mount]
+    package let swaps: [Swap]
+    /// Where the kernel would wake up from: /sys/power/resume, or `resume=` on its command line.
+    package let resume: DeviceNumber?
+    /// The member devices of each btrfs that is mounted.
+    package let btrfs: [Set<DeviceNumber>]
+    /// Device paths and what they lead to.
+    package let names: [String: DeviceNumber]
+    /// The GPT partition from which the firmware took the boot loader, as the loader told: a UUID in lower case.
+    package let loaderPartition: String?
+
+    package init(
+        nodes: [BlockNode],
+        mounts: [Mount] = [],
+        swaps: [Swap] = [],
+        resume: DeviceNumber? = nil,
+        btrfs: [Set<DeviceNumber>] = [],
+        names: [String: DeviceNumber] = [:],
+        loaderPartition: String? = nil
+    ) {
+        self.nodes = Dictionary(nodes.map { ($0.number, $0) }, uniquingKeysWith: { first, _ in first })
+        self.mounts = mounts
+        self.swaps = swaps
+        self.resume = resume
+        self.btrfs = btrfs
+        self.loaderPartition = loaderPartition
+        var names = names
+        for node in nodes {
+            names[node.path] = node.number
+            if let mapperName = node.mapperName { names["/dev/mapper/" + mapperName] = node.number }
+            for link in node.links { names[link] = node.number }
+        }
+        self.names = names
+    }
+
+    /// Whole disks, in the order a person counts: sda, sdb, ... sdz, sdaa.
+    package var disks: [BlockNode] {
+        nodes.values.filter { !$0.isPartition }.sorted { ($0.name.count, $0.name) < ($1.name.count, $1.name) }
+    }
+
+    /// The partitions that the kernel has of a disk, in the order of the disk.
+    package func partitions(of disk: DeviceNumber) -> [BlockNode] {
+        nodes.values.filter { $0.parent == disk }.sorted { ($0.start, $0.name) < ($1.start, $1.name) }
+    }
+
+    package func displayName(_ number: DeviceNumber) -> String {
+        nodes[number]?.displayName ?? "the device \(number)"
+    }
+
+    /// The mount that a path lies on, as the process sees it that the mounts belong to; the last one mounted counts.
+    func mount(holding path: String, process: Int?) -> Mount? {
+        var best: Mount?
+        for mount in mounts where mount.process == process {
+            let point = mount.mountPoint
+            guard point == "/" || path == point || path.hasPrefix(point + "/") else { continue }
+            if point.utf8.count >= best?.mountPoint.utf8.count ?? 0 { best = mount }
+        }
+        return best
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import BlockDevices
+import FoundationEssentials
+import Model
+import Threads
+
+/// `flashlayer devices`
+struct Devices: Operation {
+    static let configuration = CommandConfiguration(
+        abstract: "Show the disks that can be written, and why others can not.",
+        discussion: """
+            The table shows every disk that may be overwritten, and those that need your word for it \
+            (--allow CODE). Disks that are never overwritten, such as the one this machine runs from, and \
+            loop devices appear with --all, each with the code of what refuses it.
+
+              flashlayer devices
+              flashlayer devices --all
+              flashlayer devices --json | jq -r '.[] | select(.refusals == []) | .path'
+            """
+    )
+
+    @Flag(help: "Show the refused disks too, with the reasons.")
+    var all = false
+
+    @Flag(help: "Print an array of all disks as JSON.")
+    var json = false
+
+    @OptionGroup(title: "Common options")
+    var common: CommonOptions
+
+    func perform(_ console: Console) async throws {
+        let disks = try await onOwnThread(named: "devices") { try Inventory().disks() }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+            Console.answer(String(decoding: try encoder.encode(disks), as: UTF8.self))
+            return
+        }
+        let shown = all ? disks : disks.filter(\.isCandidate)
+        if !shown.isEmpty {
+            for line in DeviceTable(shown, withReasons: all).lines { Console.answer(line) }
+        }
+        let hidden = disks.count - shown.count
+        if disks.isEmpty {
+            console.say("There is no disk in this machine.")
+        } else if shown.isEmpty {
+            console.say(
+                "No disk here can be written. 'flashlayer devices --all' shows the "
+                    + (hidden == 1 ? "one that is refused, and why." : "\(hidden) that are refused, and why.")
+            )
+        } else if hidden > 0 {
+            console.say("\(hidden) more with --all: they are refused, or are no physical disks.")
+        }
+    }
+}
+
+extension Disk {
+    /// Whether a person would look for it in the list: it may be written, or may be with a word more.
+    fileprivate var isCandidate: Bool {
+        refusals.allSatisfy { $0.overridable && $0.code != .virtual }
+    }
+}
