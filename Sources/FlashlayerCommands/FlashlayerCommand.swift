@@ -21,7 +21,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             """,
         version: Version.string,
         groupedSubcommands: [
-            CommandGroup(name: "Image:", subcommands: [])
+            CommandGroup(name: "Image:", subcommands: [PlanShow.self])
         ]
     )
 
