@@ -21,7 +21,8 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             """,
         version: Version.string,
         groupedSubcommands: [
-            CommandGroup(name: "Device:", subcommands: [Devices.self])
+            CommandGroup(name: "Images", subcommands: [PlanShow.self]),
+            CommandGroup(name: "Devices", subcommands: [Devices.self]),
         ]
     )
 

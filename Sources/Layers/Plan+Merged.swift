@@ -7,30 +7,23 @@ package struct Override: Codable, Sendable, Equatable {
     package let winner: String
     /// In layer order.
     package let losers: [String]
+
+    package init(path: String, winner: String, losers: [String]) {
+        self.path = path
+        self.winner = winner
+        self.losers = losers
+    }
 }
 
 extension Plan {
-    /// The overlay of all layers as one, later layers winning, ordered by path.
+    /// The overlay of all layers as one, later layers winning, each folder before what it holds.
     package var mergedOverlay: [OverlayEntry] {
-        var merged: [String: OverlayEntry] = [:]
-        for layer in layers {
-            for entry in layer.overlay { merged[entry.path] = entry }
-        }
-        return merged.values.sorted { $0.path < $1.path }
+        OverlayMerge(layers).claims.map(\.entry)
     }
 
     /// What `mergedOverlay` decided. Directories that several layers share are no conflict.
     package var overrides: [Override] {
-        var claims: [String: [String]] = [:]
-        for layer in layers {
-            for entry in layer.overlay where entry.kind != .directory {
-                claims[entry.path, default: []].append(layer.name)
-            }
-        }
-        return claims.sorted { $0.key < $1.key }.compactMap { path, names in
-            guard names.count > 1, let winner = names.last else { return nil }
-            return Override(path: path, winner: winner, losers: names.dropLast())
-        }
+        OverlayMerge(layers).overrides
     }
 
     /// The merged environment: a later layer's value wins, a key keeps the place where it first appeared.
@@ -63,6 +56,14 @@ extension Plan {
     package var debianPackages: [String] { unique(layers.flatMap(\.debianPackages)) }
     package var redHatPackages: [String] { unique(layers.flatMap(\.redHatPackages)) }
     package var pythonPackages: [String] { unique(layers.flatMap(\.pythonPackages)) }
+
+    /// Which lists of packages count is known of a bootstrap; of an image only once it has been looked into.
+    var mayBeRedHat: Bool {
+        if case .bootstrap = base { false } else { true }
+    }
+
+    /// What a build leaves beside each other, as file names.
+    package var outputs: [String] { ["qcow2", "bmap", "json"].map { "\(name).\($0)" } }
 
     private func unique(_ names: [String]) -> [String] {
         var seen: Set<String> = []

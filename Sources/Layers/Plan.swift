@@ -155,13 +155,25 @@ package struct OverlayEntry: Codable, Sendable, Equatable {
     package var mode: UInt16
     package var user: String
     package var group: String
+    /// The layer's `owners` file names it: user, group and mode hold even for a folder that the guest already has. Any
+    /// other folder that the guest has keeps its own.
+    package var hasOwnersLine: Bool
 
-    package init(path: String, source: String, kind: Kind, mode: UInt16, user: String = "0", group: String = "0") {
+    package init(
+        path: String,
+        source: String,
+        kind: Kind,
+        mode: UInt16,
+        user: String = "0",
+        group: String = "0",
+        hasOwnersLine: Bool = false
+    ) {
         self.path = path
         self.source = source
         self.kind = kind
         self.mode = mode
         self.user = user
         self.group = group
+        self.hasOwnersLine = hasOwnersLine
     }
 }

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import FoundationEssentials
+import Layers
+import Model
+
+/// What `flashlayer plan` prints. The names of the properties are those of `plan --json`.
+struct PlanReport: Encodable {
+    /// Whether the result of a phase is at hand.
+    struct CacheState {
+        let cached: Bool
+        /// Why it is, or is not.
+        let reason: String
+
+        static let missing = CacheState(cached: false, reason: "not built yet")
+    }
+
+    struct LayerLine: Encodable {
+        let name: String
+        let path: String
+        let source: String
+        let digest: Digest
+        let dependencies: [String]
+    }
+
+    struct PhaseLine: Encodable {
+        let name: Phase
+        let key: Digest
+        let cached: Bool
+        let reason: String
+        let steps: [String]
+    }
+
+    let name: String
+    let version: String
+    let digest: Digest
+    let base: Base
+    let layers: [LayerLine]
+    let phases: [PhaseLine]
+    let overrides: [Override]
+    let early: [String]
+    let outputs: [String]
+
+    /// - Parameter lookUp: finds a phase's last checkpoint in the cache.
+    init(_ plan: Plan, lookUp: (PlannedPhase) throws -> CacheState) throws {
+        name = plan.name
+        version = plan.version
+        digest = try plan.digest()
+        base = plan.base
+        layers = plan.layers.map {
+            LayerLine(
+                name: $0.name,
+                path: $0.path,
+                source: $0.source,
+                digest: $0.digest,
+                dependencies: $0.dependencies
+            )
+        }
+        phases = try plan.phases().map { phase in
+            let state = try lookUp(phase)
+            return PhaseLine(
+                name: phase.phase,
+                key: phase.key,
+                cached: state.cached,
+                reason: state.reason,
+                steps: phase.steps
+            )
+        }
+        overrides = plan.overrides
+        early = plan.earlyFiles.map(\.path)
+        outputs = plan.outputs
+    }
+
+    func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        do {
+            return String(decoding: try encoder.encode(self), as: UTF8.self)
+        } catch {
+            throw FlashlayerError(.fault, "cannot print the plan: \(error)")
+        }
+    }
+
+    /// - Parameter style: gives a heading its looks, or leaves it alone.
+    func text(_ style: (String, Console.Style) -> String) -> String {
+        var lines = [style("\(name) \(version)", .bold) + "  plan \(digest.short)", ""]
+        if layers.isEmpty {
+            lines.append("No layers.")
+        } else {
+            lines.append(style("Layers", .bold) + ", in the order in which they are applied")
+            lines += TextTable(
+                layers.enumerated().map { index, layer in
+                    let needs = layer.dependencies.isEmpty ? "" : "needs \(layer.dependencies.joined(separator: ", "))"
+                    return ["\(index + 1)", layer.name, layer.digest.short, Self.shown(layer.path), needs]
+                }
+            ).lines.map { "  \($0.printable)" }
+        }
+        for phase in phases {
+            let state = phase.cached ? style("cached", .green) : style("to do", .yellow)
+            lines += ["", "\(style(phase.name.rawValue, .bold))  \(state): \(phase.reason)"]
+            lines += phase.steps.isEmpty ? ["  nothing"] : phase.steps.map { "  - \($0)" }
+        }
+        if !overrides.isEmpty {
+            lines += ["", style("Overrides", .bold) + ", where several layers bring the same path"]
+            lines += overrides.map {
+                "  \($0.path): \($0.winner) over \($0.losers.joined(separator: ", "))".printable
+            }
+        }
+        lines += ["", style("Outputs", .bold)]
+        lines.append("  " + outputs.joined(separator: "  "))
+        return lines.joined(separator: "\n")
+    }
+
+    /// Relative to the current folder where the path lies below it.
+    private static func shown(_ path: String) -> String {
+        let current = FileManager.default.currentDirectoryPath
+        return path.hasPrefix(current + "/")
+            ? String(decoding: path.utf8.dropFirst(current.utf8.count + 1), as: UTF8.self) : path
+    }
+}
+
+extension Digest {
+    /// Enough to tell two apart by eye.
+    fileprivate var short: String { String(hex.prefix(12)) }
+}
+
+/// Columns as wide as their widest cell.
+private struct TextTable {
+    let lines: [String]
+
+    init(_ rows: [[String]]) {
+        let count = rows.map(\.count).max() ?? 0
+        let widths = (0..<count).map { column in
+            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+        }
+        lines = rows.map { row in
+            var line = ""
+            for (cell, width) in zip(row, widths) {
+                line += cell + String(repeating: " ", count: width - cell.count + 2)
+            }
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+    }
+}

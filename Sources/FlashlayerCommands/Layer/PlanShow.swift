@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import Glibc
+import Layers
+import Model
+
+/// `flashlayer plan`
+struct PlanShow: Operation {
+    static let configuration = CommandConfiguration(
+        commandName: "plan",
+        abstract: "Show what a build would do, without doing any of it.",
+        discussion: """
+            Reads the recipe and all layers, puts them in order, and shows each phase with its steps, what is cached,
+            and which layer overrides which.
+
+              flashlayer plan examples/kiosk
+              flashlayer plan --base debian-12.qcow2 --layer layers/base-tools layers/kiosk
+            """
+    )
+
+    @Argument(
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder.")
+    )
+    var project: String?
+
+    @OptionGroup var options: ProjectOptions
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup var common: CommonOptions
+
+    func perform(_ console: Console) async throws {
+        let plan = try await options.plan(project)
+        let report = try PlanReport(plan) { _ in .missing }
+        // The console judges standard error; this goes to standard output, which may well be a file.
+        let isPlain = isatty(1) == 0 && common.color != .always
+        Console.answer(try json ? report.json() : report.text { isPlain ? $0 : console.style($0, $1) })
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import Layers
+import Model
+import Threads
+
+/// Says what is to be built. A command adds its own way to name the project: PROJECT, or `--project`.
+struct ProjectOptions: ParsableArguments, Sendable {
+    @Option(
+        help: ArgumentHelp(
+            "Start from this disk image, without a recipe.",
+            discussion: "With --layer alone, Debian is bootstrapped.",
+            valueName: "image"
+        )
+    )
+    var base: String?
+
+    @Option(
+        name: .customLong("layer"),
+        parsing: .upToNextOption,
+        help: ArgumentHelp("Apply these layer folders, in this order, without a recipe.", valueName: "folder")
+    )
+    var layers: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Look here, too, for layers that others depend on. May be given several times.",
+            valueName: "folder"
+        )
+    )
+    var layerPath: [String] = []
+
+    /// - Parameter path: what the user named; nil: the current folder, unless `--base` or `--layer` say what to build.
+    func project(_ path: String?) throws -> Project {
+        guard base != nil || !layers.isEmpty else { return .recipe(path: path ?? ".") }
+        if let path {
+            throw FlashlayerError(
+                .usage,
+                "the project \(path) has its own base and layers: --base and --layer do not go with it",
+                advice: "leave out the project, or say it in its recipe"
+            )
+        }
+        return .folders(base: base, layers: layers)
+    }
+
+    /// Reads the project and all its layers.
+    func plan(_ path: String?) async throws -> Plan {
+        let project = try project(path)
+        let layerPath = layerPath
+        let plan = try await onOwnThread(named: "plan") { try Plan(project, layerPath: layerPath) }
+        // A signal that came meanwhile.
+        try Task.checkCancellation()
+        return plan
+    }
+}

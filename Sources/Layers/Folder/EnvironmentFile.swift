@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+
+/// A layer's `environment` file, read as pam_env(8) reads `/etc/environment`, where its lines end up: leading blanks and
+/// `export ` do not count, lines that start with `#` are comments, and the value is everything after the first `=`, kept
+/// to the letter.
+enum EnvironmentFile {
+    static func variables(_ text: String, file: String) throws -> [Layer.Variable] {
+        try LayerList.physicalLines(text).enumerated().compactMap { index, physical in
+            let start = LayerList.trim(physical)
+            guard !start.isEmpty, !start.hasPrefix("#") else { return nil }
+            // Blanks at the end belong to the value; those at the start of the line belong to nobody.
+            var line = physical.unicodeScalars[...]
+            while let first = line.first, LayerList.isBlank(first) { line = line.dropFirst() }
+            var entry = Substring(line)
+            if entry.hasPrefix("export ") { entry = entry.dropFirst("export ".count) }
+
+            let place = "\(file.printable):\(index + 1)"
+            guard let equals = entry.unicodeScalars.firstIndex(of: "=") else {
+                throw FlashlayerError(.badLayer, "\(place): '\(String(entry).printable)' is not KEY=VALUE")
+            }
+            let key = String(entry[..<equals])
+            let value = String(entry.unicodeScalars[equals...].dropFirst())
+            guard isKey(key) else {
+                throw FlashlayerError(
+                    .badLayer,
+                    "\(place): '\(key.printable)' is not the name of an environment variable",
+                    advice: "a name is made of letters, digits and '_', and nothing stands between it and the '='"
+                )
+            }
+            guard !value.hasSuffix("\\") else {
+                throw FlashlayerError(
+                    .badLayer,
+                    "\(place): the value of \(key) ends in a backslash, which would swallow the next line of "
+                        + "/etc/environment"
+                )
+            }
+            return Layer.Variable(key: key, value: value)
+        }
+    }
+
+    private static func isKey(_ key: String) -> Bool {
+        guard let first = key.utf8.first else { return false }
+        return key.isASCIIAlphanumeric(or: "_") && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
+    }
+}
+
+extension Layer.Variable {
+    /// What a login session gets to see: pam_env takes off one pair of quotes around the value.
+    package var unquoted: String {
+        guard value.utf8.count >= 2, let quote = value.first, quote == "\"" || quote == "'", value.last == quote else {
+            return value
+        }
+        return String(value.dropFirst().dropLast())
+    }
+}

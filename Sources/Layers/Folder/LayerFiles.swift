@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import Glibc
+import Model
+
+/// Reads what lies in a layer folder. Nothing in it is ever read through a symbolic link: a layer may come from
+/// strangers, and a link could point at any file of this machine.
+struct LayerFiles {
+    enum Kind: Equatable {
+        case directory, file, symlink
+        /// Neither of these: "a device", "a socket", ...
+        case other(String)
+    }
+
+    struct Status {
+        let kind: Kind
+        /// Permission bits, with set-user-ID, set-group-ID and sticky.
+        let mode: UInt16
+        /// Device and inode: the same for two paths exactly if they name the same file.
+        let identity: [UInt64]
+    }
+
+    /// The folder, absolute.
+    let root: String
+
+    func path(_ relative: String) -> String {
+        relative.isEmpty ? root : "\(root)/\(relative)"
+    }
+
+    /// What stands at a path, the last link not followed.
+    ///
+    /// - Returns: nil when nothing does.
+    func status(_ relative: String) throws -> Status? {
+        try Self.status(path(relative), followingLinks: false)
+    }
+
+    static func status(_ path: String, followingLinks: Bool) throws -> Status? {
+        var status = stat()
+        // SAFETY: both calls fill the structure they are given; the path is a C string for the call.
+        let failed = unsafe (followingLinks ? stat(path, &status) : lstat(path, &status)) != 0
+        if failed {
+            let error = Errno.current
+            if error.value == ENOENT || error.value == ENOTDIR { return nil }
+            throw FlashlayerError.system("read \(path.printable)", error, code: .badLayer)
+        }
+        let kind: Kind =
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: .directory
+            case S_IFREG: .file
+            case S_IFLNK: .symlink
+            case S_IFIFO: .other("a pipe")
+            case S_IFSOCK: .other("a socket")
+            case S_IFBLK, S_IFCHR: .other("a device")
+            default: .other("of an unknown kind")
+            }
+        return Status(
+            kind: kind,
+            mode: UInt16(status.st_mode & 0o7777),
+            identity: [UInt64(status.st_dev), UInt64(status.st_ino)]
+        )
+    }
+
+    /// The names in a folder, in the order of their bytes.
+    ///
+    /// - Throws: `bad-layer` for a name that is not UTF-8.
+    func names(in relative: String) throws -> [String] {
+        let folder = path(relative)
+        guard let stream = unsafe opendir(folder) else {
+            throw FlashlayerError.system("read the folder \(folder.printable)", .current, code: .badLayer)
+        }
+        // SAFETY: the stream is open until the end of this function; readdir(3) gives an entry that holds, with its
+        // NUL-terminated name, until the next call on this stream, and the name is copied before.
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while true {
+            errno = 0
+            guard let entry = unsafe readdir(stream) else {
+                guard errno == 0 else {
+                    throw FlashlayerError.system("read the folder \(folder.printable)", .current, code: .badLayer)
+                }
+                return names.sorted { $0.precedesInBytes($1) }
+            }
+            let offset = MemoryLayout<dirent>.offset(of: \.d_name) ?? 0
+            let start = unsafe UnsafeRawPointer(entry).advanced(by: offset).assumingMemoryBound(to: CChar.self)
+            guard let name = unsafe String(validatingCString: start) else {
+                let shown = unsafe String(cString: start).printable
+                throw FlashlayerError(
+                    .badLayer,
+                    "\(folder.printable) holds a file whose name is not UTF-8: \(shown)",
+                    advice: "rename it"
+                )
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+    }
+
+    /// Where a symbolic link points, as it is stored.
+    func linkTarget(_ relative: String) throws -> String {
+        let path = path(relative)
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)
+        let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+            guard let start = bytes.baseAddress else { return 0 }
+            // SAFETY: readlink(2) writes at most the count it is given, and no NUL.
+            return unsafe readlink(path, start.assumingMemoryBound(to: CChar.self), bytes.count)
+        }
+        guard count >= 0 else {
+            throw FlashlayerError.system("read the link \(path.printable)", .current, code: .badLayer)
+        }
+        guard let target = String(validating: buffer.prefix(count), as: UTF8.self) else {
+            throw FlashlayerError(.badLayer, "the link \(path.printable) points to a name that is not UTF-8")
+        }
+        return target
+    }
+
+    /// The text of one of the layer's own files.
+    ///
+    /// - Throws: `bad-layer` when it is not UTF-8 or not a regular file.
+    func text(_ relative: String) throws -> String {
+        var bytes: [UInt8] = []
+        unsafe try read(relative) { unsafe bytes.append(contentsOf: $0) }
+        guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
+            throw FlashlayerError(.badLayer, "\(path(relative).printable) is not a text file in UTF-8")
+        }
+        return text
+    }
+
+    /// Reads a regular file to its end, whatever its size.
+    ///
+    /// - Returns: the bytes that were read, and their digest.
+    func digest(_ relative: String) throws -> (size: UInt64, digest: Digest) {
+        var hash = try SHA256()
+        let size = unsafe try read(relative) { unsafe hash.update($0) }
+        return (size, hash.finish())
+    }
+
+    /// The first bytes of a regular file, at most `count`.
+    func head(_ relative: String, count: Int) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        unsafe try read(relative, atMost: count) { unsafe bytes.append(contentsOf: $0) }
+        return bytes
+    }
+
+    @discardableResult
+    private func read(
+        _ relative: String,
+        atMost limit: Int = .max,
+        _ take: (UnsafeRawBufferPointer) -> Void
+    ) throws -> UInt64 {
+        let path = path(relative)
+        // O_NONBLOCK: a pipe that took the file's place must not hang us.
+        let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw FlashlayerError.system("read \(path.printable)", .current, code: .badLayer)
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw FlashlayerError(.badLayer, "\(path.printable) is not a regular file")
+        }
+        var buffer = [UInt8](repeating: 0, count: min(limit, 256 << 10))
+        var total = 0
+        while total < limit {
+            let want = min(buffer.count, limit - total)
+            // SAFETY: read(2) writes at most `want` bytes into a buffer that is at least as long.
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, want) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else {
+                throw FlashlayerError.system("read \(path.printable)", .current, code: .badLayer)
+            }
+            if count == 0 { break }
+            unsafe buffer.withUnsafeBytes { unsafe take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+            total += count
+        }
+        return UInt64(total)
+    }
+}
