@@ -73,8 +73,8 @@ struct VerifyPass {
         try unsafe source.read(into: bytes, at: start)
         try target.dropCache()
         var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
-        let count = Int(UInt64(length).roundedUp(to: target.sectorSize))
-        try queue.add(Transfer(.read, found, count: count, offset: start))
+        let wholeSectors = Int(UInt64(length).roundedUp(to: target.sectorSize))
+        try queue.add(Transfer(.read, found, count: wholeSectors, offset: start))
         while !queue.isEmpty { _ = try queue.advance() }
         if let ends {
             let content = unsafe UnsafeMutableRawBufferPointer(rebasing: found.mutableBytes[..<length])

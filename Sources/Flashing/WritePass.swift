@@ -25,10 +25,15 @@ struct WritePass {
     func wipeEnds() throws -> UInt64 {
         let head = 0..<min(WithheldEnds.length, target.size)
         let tail = max(head.upperBound, target.size - min(target.size, WithheldEnds.length))..<target.size
-        let ranges = [head, tail].filter { !$0.isEmpty }
+        // Where the image will end as well: whatever an older, shorter image left there is not trusted either.
+        let imageEnds = WithheldEnds(imageSize: source.facts.size).ranges.dropFirst().map { range in
+            let end = min(range.upperBound.roundedUp(to: target.sectorSize), tail.lowerBound)
+            return min(range.lowerBound, end)..<end
+        }
+        let ranges = ([head, tail] + imageEnds).filter { !$0.isEmpty }
         var meter = ProgressMeter(.zero, total: ranges.reduce(0) { $0 + UInt64($1.count) }, monitor)
         var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
-        let zeros = AlignedBuffer(count: Int(WithheldEnds.length))
+        let zeros = AlignedBuffer(count: Int(2 * WithheldEnds.length))
         for range in ranges {
             try queue.add(Transfer(.write, zeros, count: range.count, offset: range.lowerBound))
         }
@@ -56,9 +61,8 @@ struct WritePass {
             try monitor.checkCancelled()
             let length = source.length(ofChunk: index)
             let start = UInt64(index) * ByteSize.chunk
-            // The last sector is written whole; behind the image's end it is zero.
-            let range = start..<(start + UInt64(length)).roundedUp(to: target.sectorSize)
-            let parts = ends.without(range)
+            // The image's end is withheld, and the rest starts and ends at a MiB: no part cuts a sector.
+            let parts = ends.without(start..<(start + UInt64(length)))
             if hasData[index] {
                 guard let chunk = try reader.next() else { break }
                 unsafe ends.keep(from: chunk.content, at: start)

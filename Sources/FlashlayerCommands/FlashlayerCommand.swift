@@ -20,9 +20,10 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             Nothing is written before the device was checked and you have confirmed it.
             """,
         version: Version.string,
+        subcommands: [EngineCommand.self],
         groupedSubcommands: [
             CommandGroup(name: "Images", subcommands: [PlanShow.self]),
-            CommandGroup(name: "Devices", subcommands: [Devices.self]),
+            CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
         ]
     )
 
@@ -30,6 +31,8 @@ package struct FlashlayerCommand: AsyncParsableCommand {
 
     /// Runs the program with this process's arguments; never returns.
     package static func runAndExit() async -> Never {
+        // Whoever reads us or is read by us may go away; the write that fails then says so.
+        signal(SIGPIPE, SIG_IGN)
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {

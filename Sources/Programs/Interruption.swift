@@ -52,6 +52,9 @@ package final class Interruption: Sendable {
             return try await task.value
         } catch is CancellationError {
             throw error ?? FlashlayerError(.interrupted, "interrupted")
+        } catch let failure as FlashlayerError where failure.code == .interrupted {
+            // Whoever was interrupted does not know by which signal.
+            throw FlashlayerError(error?.code ?? .interrupted, failure.message, advice: failure.advice)
         }
     }
 

@@ -117,6 +117,8 @@ package struct Worker: Sendable {
                 }
                 group.addTask {
                     for await _ in requests {}
+                    // Ended by the worker, not by us: nothing to ask for.
+                    if Task.isCancelled { return }
                     // A worker that has ended already has closed its end; there is nothing left to ask.
                     _ = try? await execution.standardInputWriter.write("cancel\n")
                     try? await execution.standardInputWriter.finish()

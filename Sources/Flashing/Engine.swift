@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import CLinux
+import Digests
+import DiskImages
+import Glibc
+import Model
+import Programs
+import Threads
+
+/// The worker that does all I/O of one target: opens the image, claims the device, writes, reads back, commits.
+///
+/// It runs as a process of its own, since a device that stops answering takes whoever talks to it along.
+package struct Engine: Sendable {
+    /// The private subcommand by which the program starts itself as an engine.
+    package static let subcommand = "_engine"
+
+    private let job: FlashJob
+    private let session: WorkerSession
+
+    /// Reads the job from standard input and does it.
+    ///
+    /// - Returns: the process's exit status.
+    package static func run() async -> Int32 {
+        let session = WorkerSession()
+        do {
+            let job = try session.receive(FlashJob.self)
+            let result = await Engine(job: job, session: session).result()
+            session.emit(FlashEvent.finished(result))
+            return result.error?.code.exitStatus ?? 0
+        } catch {
+            let failure = FlashlayerError(wrapping: error)
+            session.emit(FlashEvent.finished(FlashResult(failure)))
+            return failure.code.exitStatus
+        }
+    }
+
+    private var monitor: JobMonitor {
+        JobMonitor(emit: { [session] in session.emit($0) }, isCancelled: { [session] in session.isCancelled })
+    }
+
+    private func result() async -> FlashResult {
+        do {
+            let source = try await ImageFormat.open(job.image)
+            return try await onOwnThread(named: "target") { [self] in
+                switch job.mode {
+                case .write: write(source)
+                case .verify: verify(source)
+                }
+            }
+        } catch {
+            return FlashResult(FlashlayerError(wrapping: error))
+        }
+    }
+
+    // MARK: - Writing
+
+    private func write(_ source: any ImageSource) -> FlashResult {
+        var result = FlashResult(.pass)
+        do {
+            // The first bytes are read before anything is claimed: a source that cannot be read costs no disk.
+            try ImageFormat.readStart(of: source)
+            let claim = try Claim(job.target)
+            do {
+                try write(source, to: claim, into: &result)
+            } catch {
+                // The kernel is told that there is no table any more; the first error is the one that counts.
+                _ = claim.settle()
+                throw error
+            }
+            monitor.emit(.phase(.settle))
+            for note in claim.settle() { monitor.emit(.warning(note)) }
+        } catch {
+            result.failed(FlashlayerError(wrapping: error))
+        }
+        return result
+    }
+
+    private func write(_ source: any ImageSource, to claim: borrowing Claim, into result: inout FlashResult) throws {
+        guard source.facts.size <= claim.size else {
+            throw FlashlayerError(
+                .imageTooLarge,
+                "the image needs \(source.facts.size) bytes, \(job.target.path) has \(claim.size)"
+            )
+        }
+        let target = open(claim)
+        let limits = self.limits
+        let writing = WritePass(source: source, target: target, limits: limits, monitor: monitor)
+        let commit = CommitPass(target: target, limits: limits, monitor: monitor)
+        let start = ContinuousClock.now
+
+        try claim.confirm()
+        try claim.removePartitionNodes()
+        try target.dropCache()
+        result.bytesWritten += try writing.wipeEnds()
+        try commit.flush()
+        do {
+            let written = try writing.run(hashes: job.verifies)
+            result.bytesWritten += written.bytesWritten
+            monitor.emit(.phase(.flush))
+            try commit.flush()
+            result.writeSeconds = start.elapsed
+
+            if job.verifies, let expected = written.digests {
+                let verifyStart = ContinuousClock.now
+                try claim.confirm()
+                let verified = try VerifyPass(source: source, target: target, limits: limits, monitor: monitor)
+                    .run(expected: expected, ends: written.ends)
+                result.bytesVerified = verified.bytesVerified
+                result.imageDigest = try ImageDigest(chunks: verified.digests)
+                result.verifySeconds = verifyStart.elapsed
+            }
+            try monitor.checkCancelled()
+            result.bytesWritten += try commit.run(written.ends, verifies: job.verifies)
+        } catch {
+            // From the commit on there may be a table; a target that failed keeps none.
+            _ = try? writing.wipeEnds()
+            _ = try? commit.flush()
+            throw error
+        }
+    }
+
+    // MARK: - Verifying alone
+
+    private func verify(_ source: any ImageSource) -> FlashResult {
+        var result = FlashResult(.pass)
+        let start = ContinuousClock.now
+        do {
+            let reading = try ReadingTarget(job.target)
+            guard source.facts.size <= job.target.size else {
+                throw FlashlayerError(
+                    .verifyFailed,
+                    "\(job.target.path) is smaller than the image: \(job.target.size) of \(source.facts.size) bytes"
+                )
+            }
+            let expected = try ImageScan.digests(of: source, isCancelled: monitor.isCancelled) { _ in }
+            let verified = try VerifyPass(source: source, target: reading.open, limits: limits, monitor: monitor)
+                .run(expected: expected, ends: nil)
+            result.bytesVerified = verified.bytesVerified
+            result.imageDigest = try ImageDigest(chunks: verified.digests)
+        } catch {
+            result.failed(FlashlayerError(wrapping: error))
+        }
+        result.verifySeconds = start.elapsed
+        return result
+    }
+
+    private var limits: TransferQueue.Limits {
+        TransferQueue.Limits(timeout: .seconds(job.timeout))
+    }
+
+    private func open(_ claim: borrowing Claim) -> OpenTarget {
+        let descriptor = claim.descriptor
+        return OpenTarget(
+            path: job.target.path,
+            descriptor: descriptor,
+            size: claim.size,
+            sectorSize: UInt64(claim.logicalSectorSize),
+            dropCache: { PageCache.drop(descriptor) }
+        )
+    }
+}
+
+/// A target that is only read: no claim, so that a mounted disk can be checked as well.
+private final class ReadingTarget: Sendable {
+    let open: OpenTarget
+
+    init(_ identity: DeviceIdentity) throws {
+        let descriptor = unsafe flashlayer_open(identity.path, O_RDONLY | O_CLOEXEC | flashlayer_o_direct, 0)
+        guard descriptor >= 0 else {
+            throw FlashlayerError.system("open \(identity.path)", .current, code: .ioError)
+        }
+        var sectorSize: Int32 = 512
+        _ = unsafe flashlayer_blksszget(descriptor, &sectorSize)
+        open = OpenTarget(
+            path: identity.path,
+            descriptor: descriptor,
+            size: identity.size,
+            sectorSize: UInt64(sectorSize),
+            dropCache: { PageCache.drop(descriptor) }
+        )
+    }
+
+    deinit {
+        close(open.descriptor)
+    }
+}
+
+extension FlashResult {
+    fileprivate mutating func failed(_ error: FlashlayerError) {
+        result = FlashResult(error).result
+        self.error = error
+    }
+}
+
+extension ContinuousClock.Instant {
+    /// Seconds since then.
+    fileprivate var elapsed: Double {
+        let duration = (ContinuousClock.now - self).components
+        return Double(duration.seconds) + Double(duration.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+import Programs
+import Synchronization
+
+/// Runs an engine for one job and reports how it ended, whatever becomes of it.
+package struct EngineProcess: Sendable {
+    private let executable: String
+
+    /// A flush may take as long as the device's cache is large; see the timeout of a job for everything else.
+    private static let flushTimeout = Duration.seconds(600)
+
+    /// - Parameter executable: the program that has the engine's subcommand; this very program unless a test says
+    ///   otherwise.
+    package init(executable: String = "/proc/self/exe") {
+        self.executable = executable
+    }
+
+    /// Does the job. Cancelling the task stops the engine; the result then says `cancelled`.
+    ///
+    /// - Returns: always a result: an engine that crashed, or that cannot be ended, is one that failed.
+    package func run(
+        _ job: FlashJob,
+        onErrorLine: @escaping @Sendable (String) -> Void = { _ in },
+        onEvent: @escaping @Sendable (FlashEvent) -> Void
+    ) async -> FlashResult {
+        let watch = Watch()
+        let engine = Task {
+            try await Worker(executable, arguments: [Engine.subcommand])
+                .run(job, events: FlashEvent.self, onErrorLine: onErrorLine) { event in
+                    watch.saw(event)
+                    onEvent(event)
+                }
+        }
+        let watchdog = Task {
+            while !Task.isCancelled {
+                try await Task.sleep(for: .seconds(1))
+                let limit = watch.phase == .flush ? Self.flushTimeout : .seconds(job.timeout + 10)
+                if watch.silence > limit {
+                    watch.hang()
+                    engine.cancel()
+                    return
+                }
+            }
+        }
+        defer { watchdog.cancel() }
+        let ending = await withTaskCancellationHandler {
+            await engine.result
+        } onCancel: {
+            engine.cancel()
+        }
+        return watch.result(of: ending, job)
+    }
+
+    /// What is known of a running engine.
+    private final class Watch: Sendable {
+        private struct State {
+            var result: FlashResult?
+            var phase: FlashPhase?
+            var lastEvent = ContinuousClock.now
+            var hung = false
+        }
+
+        private let state = Mutex(State())
+
+        func saw(_ event: FlashEvent) {
+            state.withLock { state in
+                state.lastEvent = .now
+                switch event {
+                case .finished(let result): state.result = result
+                case .phase(let phase): state.phase = phase
+                case .progress, .warning: break
+                }
+            }
+        }
+
+        var phase: FlashPhase? { state.withLock { $0.phase } }
+        var silence: Duration { state.withLock { ContinuousClock.now - $0.lastEvent } }
+
+        func hang() {
+            state.withLock { $0.hung = true }
+        }
+
+        func result(of ending: Result<Worker.Ending, any Error>, _ job: FlashJob) -> FlashResult {
+            let (said, hung) = state.withLock { ($0.result, $0.hung) }
+            let path = job.target.path
+            if hung {
+                return FlashResult(
+                    FlashlayerError(
+                        .timeout,
+                        "\(path) does not answer any more",
+                        advice: "pull it out; what is on it is not complete"
+                    )
+                )
+            }
+            switch ending {
+            case .success(.ended(let status)):
+                if let said { return said }
+                return FlashResult(
+                    FlashlayerError(.fault, "the engine for \(path) ended with status \(status) and said nothing")
+                )
+            case .success(.abandoned(let processID)):
+                return FlashResult(
+                    FlashlayerError(
+                        .notResponding,
+                        "\(path) does not answer, and process \(processID) waits for it in the kernel: it was left behind",
+                        advice: "pull the device out; what is on it is not complete"
+                    )
+                )
+            case .failure(let error):
+                return FlashResult(FlashlayerError(wrapping: error))
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import BlockDevices
+import Model
+
+/// The options of every command that overwrites a device.
+struct FlashOptions: ParsableArguments, Sendable {
+    @Flag(name: [.short, .long], help: "Do not ask. No rule is lifted by this.")
+    var yes = false
+
+    @Option(
+        name: .long,
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "Lift one rule that can be lifted: internal, virtual, member, large. May be repeated.",
+            valueName: "code"
+        )
+    )
+    var allow: [String] = []
+
+    @Flag(name: .customLong("no-verify"), help: "Do not read back what was written.")
+    var skipsVerify = false
+
+    @OptionGroup var engine: EngineOptions
+
+    /// - Throws: `usage` for a rule that does not exist or cannot be lifted.
+    func allowed() throws -> Set<ErrorCode> {
+        try Set(allow.map { try Rule.allowance($0) })
+    }
+}
+
+/// The options of every command that reads a device through an engine.
+struct EngineOptions: ParsableArguments, Sendable {
+    @Option(help: ArgumentHelp("A device that does not answer for so long has failed.", valueName: "seconds"))
+    var timeout = 120
+
+    @Flag(help: "Report as JSON lines on standard output.")
+    var json = false
+
+    func validate() throws {
+        guard timeout >= 1 else { throw ValidationError("--timeout takes a number of seconds from 1 on") }
+    }
+}
