@@ -9,7 +9,10 @@ import Model
 /// is removed, when it is closed or when the last reference goes. See loop(4).
 ///
 ///     let loop = try LoopDevice(size: 64 << 20, fill: 0xAA)
+///     defer { loop.close() }
 ///     try write(image, to: loop.path)
+///
+/// The `defer` matters: Swift may let the last reference go right after the last use of `path`.
 package final class LoopDevice: Sendable {
     /// `/dev/loopN`.
     package let path: String
