@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+import Programs
+import TestSupport
+import Testing
+
+/// What is left on a disk when a write ends before it is done.
+@Suite("Interrupted writes", .enabled(if: SlowDevice.isAvailable, "\(SlowDevice.requirement)"), .serialized)
+struct InterruptionTests {
+    private let folder: TemporaryFolder
+
+    init() throws {
+        folder = try TemporaryFolder()
+    }
+
+    /// An image of 96 MiB with a GPT, full of data: about two seconds on the slow device.
+    private func image() async throws -> String {
+        let path = folder.file("image.raw")
+        try TestImage.create(path, size: 96 << 20, data: [(2 << 20)..<(94 << 20)])
+        try await label(path)
+        return path
+    }
+
+    private func label(_ path: String) async throws {
+        try await Program("sh", debianPackage: "dash").run([
+            "-c", "printf 'label: gpt\\nsize=8M\\nsize=16M\\n' | sfdisk --quiet --no-tell-kernel \"$1\"", "sh", path,
+        ])
+    }
+
+    /// Whether any tool sees a partition table, at either end.
+    private func hasTable(_ path: String) async throws -> Bool {
+        let blkid = try await Program("blkid", debianPackage: "util-linux").outcome(["-p", "-s", "PTTYPE", path])
+        let sfdisk = try await Program("sfdisk", debianPackage: "fdisk").outcome(["--dump", path])
+        return blkid.output.contains("PTTYPE") || sfdisk.status == 0
+    }
+
+    @Test(
+        "a signal ends it with its own status, and neither the old nor the new table is there",
+        arguments: [("INT", 130), ("TERM", 143), ("HUP", 143)] as [(String, Int32)]
+    )
+    func signals(name: String, status: Int32) async throws {
+        let image = try await image()
+        let device = try await SlowDevice(size: 128 << 20, delay: 20)
+        try await label(device.loop.path)
+        #expect(try await hasTable(device.loop.path))
+
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
+            sleep 1
+            kill -s "$3" $!
+            start=$(date +%s%N)
+            wait $!
+            status=$?
+            echo "$(( ($(date +%s%N) - start) / 1000000 ))" >&2
+            exit $status
+            """#,
+            arguments: [image, device.loop.path, name]
+        )
+        #expect(outcome.status == status, "\(outcome.errors)")
+        #expect(try await !hasTable(device.loop.path))
+        let finished = try outcome.events().first { $0["event"]?.text == "finished" }
+        #expect(finished?["result"]?.text == "cancelled")
+
+        // Running it again is the way on.
+        let again = try await FlashlayerProgram.run(["write", image, device.loop.path, "--allow", "virtual", "--yes"])
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try await hasTable(device.loop.path))
+        try await device.close()
+    }
+
+    @Test("a program that is killed takes its engine along, and no table is left")
+    func killed() async throws {
+        let image = try await image()
+        let device = try await SlowDevice(size: 128 << 20, delay: 20)
+        try await label(device.loop.path)
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json >/dev/null &
+            pid=$!
+            sleep 1
+            engine=$(pgrep --parent $pid)
+            kill -s KILL $pid
+            wait $pid
+            for i in $(seq 100); do kill -0 "$engine" 2>/dev/null || exit 0; sleep 0.1; done
+            exit 1
+            """#,
+            arguments: [image, device.loop.path]
+        )
+        #expect(outcome.status == 0, "the engine outlived its parent by ten seconds")
+        #expect(try await !hasTable(device.loop.path))
+        try await device.close()
+    }
+
+    @Test("an engine that dies is reported as a failure, never as a pass")
+    func engineKilled() async throws {
+        let image = try await image()
+        let device = try await SlowDevice(size: 128 << 20, delay: 20)
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
+            pid=$!
+            sleep 1
+            kill -s KILL "$(pgrep --parent $pid)"
+            wait $pid
+            """#,
+            arguments: [image, device.loop.path]
+        )
+        #expect(outcome.status == 70, "\(outcome.errors)")
+        #expect(try outcome.events().last?["exitStatus"]?.number == 70)
+        #expect(try await !hasTable(device.loop.path))
+        try await device.close()
+    }
+
+    @Test("holes are zeroed on a device that has no offload for zeros")
+    func zerosWithoutOffload() async throws {
+        let path = folder.file("sparse.raw")
+        try TestImage.create(path, size: 60 << 20, data: [0..<4096, (30 << 20)..<(31 << 20)])
+        let device = try await SlowDevice(size: 64 << 20, delay: 0)
+        try await Program("sh", debianPackage: "dash").run([
+            "-c", "yes flashlayer | dd of=\"$1\" bs=1M count=64 iflag=fullblock conv=fsync status=none", "sh",
+            device.loop.path,
+        ])
+        let outcome = try await FlashlayerProgram.run(["write", path, device.loop.path, "--allow", "virtual", "--yes"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let cmp = try await Program("cmp", debianPackage: "diffutils")
+            .outcome(["-n", "\(60 << 20)", path, device.loop.path])
+        #expect(cmp.status == 0, "\(cmp.output)")
+        try await device.close()
+    }
+}
