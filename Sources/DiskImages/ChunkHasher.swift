@@ -18,15 +18,27 @@ package final class ChunkHasher: Sendable {
     private final class Results: Sendable {
         let digests: Mutex<[Digest?]>
         let failure = Mutex<(any Error)?>(nil)
-        let zeroDigests = Mutex<[Int: Digest]>([:])
+        private let zeroDigests = Mutex<[Int: Digest]>([:])
 
         init(count: Int) {
             digests = Mutex(Array(repeating: nil, count: count))
         }
+
+        /// The digest of so many zero bytes, computed once: most of an image is zeros.
+        func zeros(_ length: Int) throws -> Digest {
+            try zeroDigests.withLock { known in
+                if let digest = known[length] { return digest }
+                let digest = try ImageDigest.zeros(UInt64(length))
+                known[length] = digest
+                return digest
+            }
+        }
     }
 
-    /// - Parameter chunks: how many the image has.
-    package init(chunks: Int) throws {
+    /// - Parameters:
+    ///   - chunks: how many the image has.
+    ///   - inspect: is given each chunk on the thread that hashes it, several at once; what it throws, `finish` throws.
+    package init(chunks: Int, inspect: @escaping @Sendable (Chunk) throws -> Void = { _ in }) throws {
         let results = Results(count: chunks)
         let work = self.work
         self.results = results
@@ -34,7 +46,10 @@ package final class ChunkHasher: Sendable {
             try OwnThread(named: "hash-chunks") {
                 while let chunk = work.take() {
                     do {
-                        let digest = try unsafe SHA256.digest(of: chunk.content)
+                        try inspect(chunk)
+                        let digest =
+                            unsafe chunk.content.isAllZero
+                            ? try results.zeros(chunk.length) : try SHA256.digest(of: chunk.content)
                         results.digests.withLock { $0[chunk.index] = digest }
                     } catch {
                         results.failure.withLock { $0 = error }
@@ -55,12 +70,7 @@ package final class ChunkHasher: Sendable {
 
     /// Notes a chunk of zeros, which is hashed once for each length.
     package func setZeros(index: Int, length: Int) throws {
-        let digest = try results.zeroDigests.withLock { known in
-            if let digest = known[length] { return digest }
-            let digest = try ImageDigest.zeros(UInt64(length))
-            known[length] = digest
-            return digest
-        }
+        let digest = try results.zeros(length)
         results.digests.withLock { $0[index] = digest }
     }
 

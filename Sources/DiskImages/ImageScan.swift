@@ -35,15 +35,6 @@ package struct ImageScan: Sendable {
         }
     }
 
-    /// Only the chunk digests, on the calling thread, which blocks.
-    package static func digests(
-        of source: any ImageSource,
-        isCancelled: () -> Bool,
-        onProgress: (UInt64) -> Void
-    ) throws -> [Digest] {
-        try scanNow(source, wholeDigest: false, isCancelled: isCancelled, onProgress: onProgress).chunkDigests
-    }
-
     private static func scanNow(
         _ source: any ImageSource,
         wholeDigest: Bool,

@@ -97,17 +97,17 @@ package struct Engine: Sendable {
         result.bytesWritten += try writing.wipeEnds()
         try commit.flush()
         do {
-            let written = try writing.run(hashes: job.verifies)
+            let written = try writing.run()
             result.bytesWritten += written.bytesWritten
             monitor.emit(.phase(.flush))
             try commit.flush()
             result.writeSeconds = start.elapsed
 
-            if job.verifies, let expected = written.digests {
+            if job.verifies {
                 let verifyStart = ContinuousClock.now
                 try claim.confirm()
                 let verified = try VerifyPass(source: source, target: target, limits: limits, monitor: monitor)
-                    .run(expected: expected, ends: written.ends)
+                    .run(ends: written.ends)
                 result.bytesVerified = verified.bytesVerified
                 result.imageDigest = try ImageDigest(chunks: verified.digests)
                 result.verifySeconds = verifyStart.elapsed
@@ -135,9 +135,8 @@ package struct Engine: Sendable {
                     "\(job.target.path) is smaller than the image: \(job.target.size) of \(source.facts.size) bytes"
                 )
             }
-            let expected = try ImageScan.digests(of: source, isCancelled: monitor.isCancelled) { _ in }
             let verified = try VerifyPass(source: source, target: reading.open, limits: limits, monitor: monitor)
-                .run(expected: expected, ends: nil)
+                .run(ends: nil)
             result.bytesVerified = verified.bytesVerified
             result.imageDigest = try ImageDigest(chunks: verified.digests)
         } catch {

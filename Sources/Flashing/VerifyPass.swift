@@ -3,10 +3,12 @@
 
 import Digests
 import DiskImages
+import Glibc
 import Model
+import Synchronization
 
-/// Reads the whole of what the image covers back from the target, holes included, and compares the digest of every
-/// chunk.
+/// Reads the whole of what the image covers back from the target, holes included, and compares every byte with the
+/// source, which is read a second time. What was read is hashed on the way: that is the only time.
 struct VerifyPass {
     let source: any ImageSource
     let target: OpenTarget
@@ -14,32 +16,32 @@ struct VerifyPass {
     let monitor: JobMonitor
 
     struct Outcome {
-        /// As read from the target.
+        /// Of each chunk, as read from the target.
         let digests: [Digest]
         let bytesVerified: UInt64
     }
 
-    /// - Parameters:
-    ///   - expected: the digest of every chunk of the image.
-    ///   - ends: the parts that are not on the target yet, where it must hold zeros; nil when all is there.
-    /// - Throws: `verify-failed` with the offset of the first wrong byte.
-    func run(expected: [Digest], ends: WithheldEnds?) throws -> Outcome {
+    /// - Parameter ends: the parts that are not on the target yet, where it must hold zeros; nil when all is there.
+    /// - Throws: `verify-failed` with the offset of the first wrong byte; `source-changed` when that is the reason.
+    func run(ends: WithheldEnds?) throws -> Outcome {
         try target.dropCache()
         let size = source.facts.size
-        let hasher = try ChunkHasher(chunks: source.chunkCount)
+        let comparison = Comparison(source)
+        let hasher = try ChunkHasher(chunks: source.chunkCount) { try comparison.compare($0) }
         let pool = ChunkPool(chunks: 8)
         var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
         var meter = ProgressMeter(.verify, total: size, monitor)
         var next = 0
         while next < source.chunkCount || !queue.isEmpty {
             try monitor.checkCancelled()
+            // With nothing in flight there is nothing to do but to wait for a buffer.
             while next < source.chunkCount, !queue.isFull,
                 let buffer = queue.isEmpty ? pool.take() : pool.takeIfPresent()
             {
                 let length = source.length(ofChunk: next)
                 let chunk = Chunk(index: next, length: length, buffer: buffer, pool: pool)
                 let count = Int(UInt64(length).roundedUp(to: target.sectorSize))
-                try queue.add(Transfer(.read, buffer, count: count, offset: chunk.offset, owner: chunk, label: next))
+                try queue.add(Transfer(.read, buffer, count: count, offset: chunk.offset, owner: chunk))
                 next += 1
             }
             guard let done = try queue.advance(), let chunk = done.owner as? Chunk else { continue }
@@ -57,44 +59,53 @@ struct VerifyPass {
         }
         let digests = try hasher.finish()
         meter.finish()
-        if let bad = zip(expected, digests).enumerated().first(where: { $0.element.0 != $0.element.1 })?.offset {
-            throw try mismatch(inChunk: bad, count: zip(expected, digests).count { $0 != $1 }, ends: ends)
+        // A source that was written to in the meantime explains every difference.
+        try source.confirmUnchanged()
+        if let (offset, chunks) = comparison.mismatch {
+            let count = chunks == 1 ? "1 chunk of 4 MiB differs" : "\(chunks) chunks of 4 MiB differ"
+            throw FlashlayerError(
+                .verifyFailed,
+                "\(target.path) differs from the image from byte \(offset) on (\(count))",
+                offset: offset
+            )
         }
         return Outcome(digests: digests, bytesVerified: size)
     }
+}
 
-    /// Finds the first wrong byte of a chunk by reading it once more from both sides.
-    private func mismatch(inChunk index: Int, count: Int, ends: WithheldEnds?) throws -> FlashlayerError {
-        let length = source.length(ofChunk: index)
-        let start = UInt64(index) * ByteSize.chunk
-        let wanted = AlignedBuffer(count: length)
-        let found = AlignedBuffer(count: Int(UInt64(length).roundedUp(to: target.sectorSize)))
-        let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: wanted.mutableBytes[..<length])
-        try unsafe source.read(into: bytes, at: start)
-        try target.dropCache()
-        var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
-        let wholeSectors = Int(UInt64(length).roundedUp(to: target.sectorSize))
-        try queue.add(Transfer(.read, found, count: wholeSectors, offset: start))
-        while !queue.isEmpty { _ = try queue.advance() }
-        if let ends {
-            let content = unsafe UnsafeMutableRawBufferPointer(rebasing: found.mutableBytes[..<length])
-            _ = unsafe ends.fill(into: content, at: start)
+/// Compares chunks with the source, on several threads at once.
+private final class Comparison: Sendable {
+    private let source: any ImageSource
+    private let hasData: [Bool]
+    private let pool = ChunkPool(chunks: 2)
+    private let found = Mutex<(offset: UInt64, chunks: Int)?>(nil)
+
+    init(_ source: any ImageSource) {
+        self.source = source
+        hasData = source.chunksWithData
+    }
+
+    /// The first wrong byte, in bytes from the start, and how many chunks are wrong.
+    var mismatch: (offset: UInt64, chunks: Int)? { found.withLock { $0 } }
+
+    func compare(_ chunk: Chunk) throws {
+        guard let position = try firstDifference(chunk) else { return }
+        let offset = chunk.offset + UInt64(position)
+        found.withLock { $0 = (min($0?.offset ?? offset, offset), ($0?.chunks ?? 0) + 1) }
+    }
+
+    private func firstDifference(_ chunk: Chunk) throws -> Int? {
+        if !hasData[chunk.index] {
+            return unsafe chunk.content.isAllZero ? nil : chunk.content.firstIndex { $0 != 0 }
         }
-        let position = (0..<length).first { unsafe wanted.bytes[$0] != found.bytes[$0] }
-        let chunks = count == 1 ? "1 chunk of 4 MiB differs" : "\(count) chunks of 4 MiB differ"
-        guard let position else {
-            return FlashlayerError(
-                .verifyFailed,
-                "\(target.path) gave other bytes on a second reading near byte \(start) (\(chunks))",
-                advice: "the device or its cable is faulty; do not use it",
-                offset: start
-            )
-        }
-        let offset = start + UInt64(position)
-        return FlashlayerError(
-            .verifyFailed,
-            "\(target.path) differs from the image from byte \(offset) on (\(chunks))",
-            offset: offset
-        )
+        guard let buffer = pool.take() else { return nil }
+        let wanted = Chunk(index: chunk.index, length: chunk.length, buffer: buffer, pool: pool)
+        let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<chunk.length])
+        try unsafe source.read(into: bytes, at: chunk.offset)
+        guard
+            let one = unsafe chunk.content.baseAddress, let other = unsafe wanted.content.baseAddress,
+            unsafe memcmp(one, other, chunk.length) != 0
+        else { return nil }
+        return (0..<chunk.length).first { unsafe chunk.content[$0] != wanted.content[$0] }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import Digests
 import DiskImages
 import Model
 
@@ -14,8 +13,6 @@ struct WritePass {
 
     struct Outcome {
         let ends: WithheldEnds
-        /// As read from the source; nil when the caller needs none.
-        let digests: [Digest]?
         let bytesWritten: UInt64
     }
 
@@ -44,12 +41,10 @@ struct WritePass {
         return ranges.reduce(0) { $0 + UInt64($1.count) }
     }
 
-    /// - Parameter hashes: compute the digest of what is read from the source, on threads of their own.
-    func run(hashes: Bool) throws -> Outcome {
+    func run() throws -> Outcome {
         let size = source.facts.size
         let ends = WithheldEnds(imageSize: size)
         let hasData = source.chunksWithData
-        let hasher = try hashes ? ChunkHasher(chunks: source.chunkCount) : nil
         let reader = try ChunkReader(source, wanted: hasData, pool: ChunkPool(chunks: 8))
         defer { reader.stop() }
         var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
@@ -66,7 +61,6 @@ struct WritePass {
             if hasData[index] {
                 guard let chunk = try reader.next() else { break }
                 unsafe ends.keep(from: chunk.content, at: start)
-                hasher?.hash(chunk)
                 for part in parts {
                     try queue.add(
                         Transfer(
@@ -81,7 +75,6 @@ struct WritePass {
                     written += UInt64(part.count)
                 }
             } else {
-                try hasher?.setZeros(index: index, length: length)
                 for part in parts { try zeroFill.add(part, monitor) }
             }
             while queue.isFull {
@@ -98,8 +91,7 @@ struct WritePass {
             written += try ZeroPass(target: target, limits: limits).run(zeroFill.remaining, meter: &meter, monitor)
         }
         meter.finish()
-        let digests = try hasher?.finish()
         try source.confirmUnchanged()
-        return Outcome(ends: ends, digests: digests, bytesWritten: written)
+        return Outcome(ends: ends, bytesWritten: written)
     }
 }
