@@ -69,7 +69,11 @@ private struct RecipeReader {
 
     func read(file: String) -> Recipe {
         root.allow(Self.keys, elsewhere: Self.homes)
-        if root.table["name"] == nil { faults.add(1, "'name' is missing: name = \"kiosk\"") }
+        // A misspelt one has just been reported.
+        if root.table["name"] == nil, !root.table.keys.contains(where: { NearMiss.of($0, among: Self.keys) == "name" })
+        {
+            faults.add(1, "'name' is missing: name = \"kiosk\"")
+        }
         let name = root.text("name", "a name without '/' that does not start with '.' or '-'", where: Self.isFileName)
         let version = root.text("version", "a version such as \"1.0.0\"", where: Self.isFileName)
         return Recipe(
