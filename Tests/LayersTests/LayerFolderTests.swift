@@ -5,14 +5,15 @@ import Digests
 import Glibc
 import Layers
 import Model
+import TestSupport
 import Testing
 
 @Suite("Layer folders")
 struct LayerFolderTests {
-    let scratch: ScratchFolder
+    let scratch: TemporaryFolder
 
     init() throws {
-        scratch = try ScratchFolder()
+        scratch = try TemporaryFolder()
     }
 
     private func read() throws -> Layer {

@@ -6,14 +6,15 @@ import FoundationEssentials
 import Glibc
 import Layers
 import Model
+import TestSupport
 import Testing
 
 @Suite("Plans")
 struct PlanTests {
-    let scratch: ScratchFolder
+    let scratch: TemporaryFolder
 
     init() throws {
-        scratch = try ScratchFolder()
+        scratch = try TemporaryFolder()
     }
 
     private func recipe(_ layers: [String], _ more: String = "") throws {
@@ -143,7 +144,7 @@ struct PlanTests {
 
     // MARK: Digests and keys
 
-    private func makeProject(in scratch: ScratchFolder) throws {
+    private func makeProject(in scratch: TemporaryFolder) throws {
         try scratch.write(
             "flashlayer.toml",
             "name = \"x\"\n[[layer]]\ntype = \"local\"\npath = \"layers/b\"\n"
@@ -159,7 +160,7 @@ struct PlanTests {
 
     @Test("the same project gives the same digests wherever and whenever it lies")
     func determinism() throws {
-        let other = try ScratchFolder()
+        let other = try TemporaryFolder()
         try makeProject(in: scratch)
         try makeProject(in: other)
         var times = [timeval(tv_sec: 1000, tv_usec: 0), timeval(tv_sec: 1000, tv_usec: 0)]
@@ -179,7 +180,7 @@ struct PlanTests {
         let testDescription: String
         /// The first phase whose key changes; nil: none does.
         let first: Phase?
-        let apply: @Sendable (ScratchFolder) throws -> Void
+        let apply: @Sendable (TemporaryFolder) throws -> Void
     }
 
     static let changes = [

@@ -58,7 +58,7 @@ struct RecipeTests {
         #expect(!recipe.image.grow)
         #expect(!recipe.image.network)
         #expect(recipe.recommends == false)
-        #expect(recipe.layers.map(\.line) == [22, 26])
+        #expect(recipe.layers.map(\.line) == [21, 25])
         #expect(recipe.layers.first?.origin == .local(path: "layers/kiosk"))
         #expect(
             recipe.layers.last?.origin == .git(url: "https://git.example/os-ubuntu.git", branchOrTag: "main")

@@ -5,22 +5,12 @@ import FoundationEssentials
 import Glibc
 import Layers
 import Model
+import TestSupport
 import Testing
 
-/// A folder that lives as long as the test that made it.
-final class ScratchFolder: Sendable {
-    let path: String
-
-    init() throws {
-        path = "/tmp/flashlayer-layers-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit {
-        try? FileManager.default.removeItem(atPath: path)
-    }
-
-    func callAsFunction(_ relative: String) -> String { "\(path)/\(relative)" }
+/// A project in a temporary folder, written piece by piece.
+extension TemporaryFolder {
+    func callAsFunction(_ relative: String) -> String { file(relative) }
 
     func folder(_ relative: String) throws {
         try FileManager.default.createDirectory(atPath: self(relative), withIntermediateDirectories: true)
