@@ -116,11 +116,17 @@ struct LayerFolderTests {
         #expect(message.contains("/a/environment:2: "), "\(message)")
     }
 
-    @Test("a session sees values without the quotes around them")
-    func unquoted() {
-        for (value, expected) in [("\"a b\"", "a b"), ("'a'", "a"), ("\"a", "\"a"), ("a\"", "a\""), ("\"", "\"")] {
-            #expect(Layer.Variable(key: "K", value: value).unquoted == expected)
-        }
+    @Test(
+        "a session sees values without the quotes around them",
+        // As pam_env of Debian 12 gave them.
+        arguments: [
+            ("\"a b\"", "a b"), ("'x y'", "x y"), ("\"x", "x"), (" lead", " lead"), ("trail  ", "trail  "),
+            ("a=b=c", "a=b=c"), ("\"a\"b\"c\"", "a\"b\"c"), ("\"q\"  ", "q\"  "), ("x\"y\"", "x\"y\""), ("", ""),
+            ("\"a'", "a"), ("'a\"b'", "a\"b"),
+        ]
+    )
+    func unquoted(value: String, expected: String) {
+        #expect(Layer.Variable(key: "K", value: value).unquoted == expected)
     }
 
     @Test("scripts run in the order of their bytes, and what editors leave is no script")

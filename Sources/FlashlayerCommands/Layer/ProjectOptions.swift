@@ -49,9 +49,6 @@ struct ProjectOptions: ParsableArguments, Sendable {
     func plan(_ path: String?) async throws -> Plan {
         let project = try project(path)
         let layerPath = layerPath
-        let plan = try await onOwnThread(named: "plan") { try Plan(project, layerPath: layerPath) }
-        // A signal that came meanwhile.
-        try Task.checkCancellation()
-        return plan
+        return try await onAbandonableThread(named: "plan") { try Plan(project, layerPath: layerPath) }
     }
 }
