@@ -134,10 +134,10 @@ struct RecipeTests {
             "r:2: unknown key 'kernel_arguments' in [image]: did you mean"
         ),
         Fault("name = \"x\"\nfoo.bar = 1", "r:2: unknown key 'foo' in the recipe: known here: name, version"),
-        Fault("name = \"x\"\n[image]\nsize = \"2Q\"", "r:3: 'size' must be a multiple of 4096 bytes"),
-        Fault("name = \"x\"\n[image]\nsize = 0", "r:3: 'size' must be a multiple of 4096 bytes"),
-        Fault("name = \"x\"\n[image]\nsize = 1000", "r:3: 'size' must be a multiple of 4096 bytes"),
-        Fault("name = \"x\"\n[image]\nsize = -4096", "r:3: 'size' must be a multiple of 4096 bytes"),
+        Fault("name = \"x\"\n[image]\nsize = \"2Q\"", "r:3: 'size' must be a multiple of 512 bytes"),
+        Fault("name = \"x\"\n[image]\nsize = 0", "r:3: 'size' must be a multiple of 512 bytes"),
+        Fault("name = \"x\"\n[image]\nsize = 1000", "r:3: 'size' must be a multiple of 512 bytes"),
+        Fault("name = \"x\"\n[image]\nsize = -4096", "r:3: 'size' must be a multiple of 512 bytes"),
         Fault(
             "name = \"x\"\n[image]\nfirmware = \"bios\"",
             "r:3: 'firmware' must be an array of strings, not the string"

@@ -151,9 +151,9 @@ private struct RecipeReader {
     private func size(_ table: RecipeTable) -> UInt64? {
         guard let value = table.table["size"] else { return nil }
         let size = value.int.flatMap { UInt64(exactly: $0) } ?? value.string.flatMap { ByteSize.parse($0) }
-        // A disk is made of sectors; 4096 is the larger size in use.
-        guard let size, size > 0, size % 4096 == 0 else {
-            let expected = "a multiple of 4096 bytes, written as \"2G\", \"1536M\" or a number of bytes"
+        // A disk is made of sectors.
+        guard let size, size > 0, size % 512 == 0 else {
+            let expected = "a multiple of 512 bytes, written as \"2G\", \"1536M\", \"4GB\" or a number of bytes"
             table.fault("size", "'size' must be \(expected), not \(RecipeTable.word(value))")
             return nil
         }
