@@ -10,8 +10,7 @@ import Threads
 struct ProjectOptions: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
-            "Start from this disk image, without a recipe.",
-            discussion: "With --layer alone, Debian is bootstrapped.",
+            "Start from this disk image, without a recipe. With --layer alone, Debian is bootstrapped.",
             valueName: "image"
         )
     )
@@ -41,6 +40,10 @@ struct ProjectOptions: ParsableArguments, Sendable {
                 "the project \(path) has its own base and layers: --base and --layer do not go with it",
                 advice: "leave out the project, or say it in its recipe"
             )
+        }
+        // `--layer` takes all that follows it, up to the next option.
+        if let device = layers.first(where: { $0.hasPrefix("/dev/") }) {
+            throw FlashlayerError(.usage, "\(device) is no layer", advice: "name targets before --layer")
         }
         return .folders(base: base, layers: layers)
     }
