@@ -68,6 +68,8 @@ let tests: [Target] = [
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "DeviceTests", dependencies: ["BlockDevices", "Model", "Programs", "CLinux", "TestSupport"]),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
+    .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "TestSupport", .toml]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model"]),
 ]
 
 for target in rooms + programs + tests {

@@ -86,15 +86,12 @@ extension Recipe {
         let status = try LayerFiles.status(project, followingLinks: true)
         if status?.kind == .file { return project }
         let file = project == "." ? fileName : project.hasSuffix("/") ? project + fileName : "\(project)/\(fileName)"
-        guard status != nil, try LayerFiles.status(file, followingLinks: true) != nil else {
-            let what = status == nil ? "there is no project \(project.printable)" : "there is no \(file.printable)"
-            throw FlashlayerError(
-                .notFound,
-                what,
-                advice: "name a folder that holds a \(fileName), or do without: --base IMAGE --layer FOLDER"
-            )
-        }
-        return file
+        if try LayerFiles.status(file, followingLinks: true)?.kind == .file { return file }
+        throw FlashlayerError(
+            .notFound,
+            status == nil ? "there is no project \(project.printable)" : "there is no recipe \(file.printable)",
+            advice: "name a folder that holds a \(fileName), or do without: --base IMAGE --layer FOLDER"
+        )
     }
 
     static func text(of file: String) throws -> String {

@@ -12,8 +12,8 @@ struct PlanShow: Operation {
         commandName: "plan",
         abstract: "Show what a build would do, without doing any of it.",
         discussion: """
-            Reads the recipe and all layers, puts them in order, and shows each phase with its steps, what is cached,
-            and which layer overrides which.
+            Shows the layers in their order, each phase with its steps, what is cached, and
+            which layer overrides which.
 
               flashlayer plan examples/kiosk
               flashlayer plan --base debian-12.qcow2 --layer layers/base-tools layers/kiosk

@@ -10,8 +10,7 @@ import Threads
 struct ProjectOptions: ParsableArguments, Sendable {
     @Option(
         help: ArgumentHelp(
-            "Start from this disk image, without a recipe.",
-            discussion: "With --layer alone, Debian is bootstrapped.",
+            "Start from this disk image, without a recipe. With --layer alone, Debian is bootstrapped.",
             valueName: "image"
         )
     )
@@ -42,6 +41,10 @@ struct ProjectOptions: ParsableArguments, Sendable {
                 advice: "leave out the project, or say it in its recipe"
             )
         }
+        // `--layer` takes all that follows it, up to the next option.
+        if let device = layers.first(where: { $0.hasPrefix("/dev/") }) {
+            throw FlashlayerError(.usage, "\(device) is no layer", advice: "name targets before --layer")
+        }
         return .folders(base: base, layers: layers)
     }
 
@@ -49,9 +52,6 @@ struct ProjectOptions: ParsableArguments, Sendable {
     func plan(_ path: String?) async throws -> Plan {
         let project = try project(path)
         let layerPath = layerPath
-        let plan = try await onOwnThread(named: "plan") { try Plan(project, layerPath: layerPath) }
-        // A signal that came meanwhile.
-        try Task.checkCancellation()
-        return plan
+        return try await onAbandonableThread(named: "plan") { try Plan(project, layerPath: layerPath) }
     }
 }

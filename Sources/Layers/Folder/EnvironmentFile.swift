@@ -48,11 +48,14 @@ enum EnvironmentFile {
 }
 
 extension Layer.Variable {
-    /// What a login session gets to see: pam_env takes off one pair of quotes around the value.
+    /// What a session gets to see, and so what scripts are given: pam_env takes off a quote that starts the value, and
+    /// then one that ends it. (It also cuts the value at a `#`, which nothing in the file can prevent; systemd does not.)
     package var unquoted: String {
-        guard value.utf8.count >= 2, let quote = value.first, quote == "\"" || quote == "'", value.last == quote else {
-            return value
-        }
-        return String(value.dropFirst().dropLast())
+        guard let first = value.first, Self.isQuote(first) else { return value }
+        let rest = value.dropFirst()
+        guard let last = rest.last, Self.isQuote(last) else { return String(rest) }
+        return String(rest.dropLast())
     }
+
+    private static func isQuote(_ character: Character) -> Bool { character == "\"" || character == "'" }
 }

@@ -69,7 +69,11 @@ private struct RecipeReader {
 
     func read(file: String) -> Recipe {
         root.allow(Self.keys, elsewhere: Self.homes)
-        if root.table["name"] == nil { faults.add(1, "'name' is missing: name = \"kiosk\"") }
+        // A misspelt one has just been reported.
+        if root.table["name"] == nil, !root.table.keys.contains(where: { NearMiss.of($0, among: Self.keys) == "name" })
+        {
+            faults.add(1, "'name' is missing: name = \"kiosk\"")
+        }
         let name = root.text("name", "a name without '/' that does not start with '.' or '-'", where: Self.isFileName)
         let version = root.text("version", "a version such as \"1.0.0\"", where: Self.isFileName)
         return Recipe(
@@ -147,9 +151,9 @@ private struct RecipeReader {
     private func size(_ table: RecipeTable) -> UInt64? {
         guard let value = table.table["size"] else { return nil }
         let size = value.int.flatMap { UInt64(exactly: $0) } ?? value.string.flatMap { ByteSize.parse($0) }
-        // A disk is made of sectors; 4096 is the larger size in use.
-        guard let size, size > 0, size % 4096 == 0 else {
-            let expected = "a multiple of 4096 bytes, written as \"2G\", \"1536M\" or a number of bytes"
+        // A disk is made of sectors.
+        guard let size, size > 0, size % 512 == 0 else {
+            let expected = "a multiple of 512 bytes, written as \"2G\", \"1536M\", \"4GB\" or a number of bytes"
             table.fault("size", "'size' must be \(expected), not \(RecipeTable.word(value))")
             return nil
         }

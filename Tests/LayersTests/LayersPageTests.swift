@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+import Layers
+import Testing
+
+@Suite("docs/layers.md")
+struct LayersPageTests {
+    private func page() throws -> String {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        return try String(contentsOfFile: "/\(root)/docs/layers.md", encoding: .utf8)
+    }
+
+    /// What stands between backquotes in the second column of the row that starts so.
+    private func spellings(_ row: String) throws -> [String] {
+        let line = try page().split(separator: "\n").first { $0.hasPrefix("| \(row) |") }
+        let cell = try #require(line?.split(separator: "|").dropFirst().first)
+        return cell.split(separator: "`").filter { !$0.contains(" ") && !$0.contains(",") }.map(String.init)
+    }
+
+    @Test(
+        "names every place that is read, in order",
+        arguments: [
+            ("Debian packages", LayerSpellings.debianPackages), ("Red Hat packages", LayerSpellings.redHatPackages),
+            ("Python packages", LayerSpellings.pythonPackages), ("environment", LayerSpellings.environment),
+            ("dependencies", LayerSpellings.dependencies), ("exceptions", LayerSpellings.owners),
+            ("files", [LayerSpellings.configs + "/"]), ("scripts", [LayerSpellings.scripts + "/"]),
+        ]
+    )
+    func places(row: String, expected: [String]) throws {
+        #expect(try spellings(row) == expected)
+    }
+
+    @Test("shows a recipe that is one, and describes each of its keys")
+    func recipe() throws {
+        let page = try page()
+        let parts = page.split(separator: "```")
+        let example = try #require(parts.first { $0.hasPrefix("toml\n") }).dropFirst("toml\n".count)
+        let recipe = try Recipe(text: String(example), file: "docs/layers.md")
+        #expect(recipe.layers.count == 1)
+        var table = ""
+        for line in example.split(separator: "\n") {
+            if line.hasPrefix("["), !line.hasPrefix("[[") { table = line.dropFirst().prefix { $0 != "]" } + "." }
+            if line.hasPrefix("[[") { break }
+            guard let key = line.split(separator: " = ").first, line.contains(" = "), !line.hasPrefix("#") else {
+                continue
+            }
+            #expect(page.contains("| `\(table)\(key)` |"), "\(table)\(key)")
+        }
+    }
+
+    @Test("names every early folder and every phase")
+    func names() throws {
+        let page = try page()
+        for folder in Plan.earlyFolders { #expect(page.contains("`\(folder)`")) }
+        for phase in Phase.allCases { #expect(page.contains("| `\(phase.rawValue)` |")) }
+    }
+}
