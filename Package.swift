@@ -66,6 +66,7 @@ let tests: [Target] = [
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
+    .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(name: "DeviceTests", dependencies: ["BlockDevices", "Model", "Programs", "CLinux", "TestSupport"]),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
 ]
