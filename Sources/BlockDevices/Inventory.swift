@@ -131,7 +131,7 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
-            contents: node.size == 0 ? nil : subject.content?.summary,
+            contents: node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
             refusals: refusals,
             subject: subject
         )
@@ -141,9 +141,7 @@ package struct Inventory: Sendable {
     /// disk could not be read.
     private func partitions(_ subject: Subject) -> [Disk.Partition] {
         let nodes = view.partitions(of: subject.node.number)
-        let entries =
-            subject.content?.entries
-            ?? nodes.map { .init(number: $0.partitionNumber ?? 0, offset: $0.start, size: $0.size) }
+        let entries = subject.content?.entries ?? nodes.map { mountedEntry($0) }
         return entries.sorted { ($0.offset, $0.number) < ($1.offset, $1.number) }.map { entry in
             let node = nodes.first { $0.partitionNumber == entry.number && $0.start == entry.offset }
             return Disk.Partition(
@@ -158,6 +156,30 @@ package struct Inventory: Sendable {
                 mountPoints: node.map { mountPoints(of: $0.number) } ?? []
             )
         }
+    }
+
+    /// What is known without reading the disk; nil where nothing of it is mounted.
+    private func mountedContent(of node: BlockNode) -> DiskContent? {
+        let entries = view.partitions(of: node.number).map { mountedEntry($0) }
+        let content = DiskContent(
+            superblock: mountedSuperblock(of: node),
+            table: entries.isEmpty ? nil : "unknown",
+            entries: entries
+        )
+        return content.superblocks.isEmpty ? nil : content
+    }
+
+    private func mountedEntry(_ node: BlockNode) -> DiskContent.Entry {
+        .init(
+            number: node.partitionNumber ?? 0,
+            offset: node.start,
+            size: node.size,
+            superblock: mountedSuperblock(of: node)
+        )
+    }
+
+    private func mountedSuperblock(of node: BlockNode) -> DiskContent.Superblock? {
+        view.mounts.first { view.ground(of: $0) == .devices([node.number]) }.map { .init(type: $0.fileSystem) }
     }
 
     private func mountPoints(of number: DeviceNumber) -> [String] {

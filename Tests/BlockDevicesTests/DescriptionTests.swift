@@ -4,6 +4,7 @@
 import BlockDevices
 import FoundationEssentials
 import Model
+import TestSupport
 import Testing
 
 @Suite("What the kernel writes")

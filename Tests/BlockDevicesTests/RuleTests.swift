@@ -3,6 +3,7 @@
 
 import BlockDevices
 import Model
+import TestSupport
 import Testing
 
 /// Each rule, tripped by one change to a machine whose stick may be written.

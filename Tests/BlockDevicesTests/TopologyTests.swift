@@ -3,6 +3,7 @@
 
 import BlockDevices
 import Model
+import TestSupport
 import Testing
 
 /// Machines as they stand in the field: the disk that they run from is found through whatever lies between.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import BlockDevices
+package import BlockDevices
 import FoundationEssentials
-import Model
-import TestSupport
+package import Model
 
 /// Another machine, laid out as files in a folder: what sysfs and procfs would show there.
-final class FakeMachine {
+package final class FakeMachine {
     private let folder: TemporaryFolder
     private var mounts: [Int?: [String]] = [:]
     private var swaps = ["Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"]
@@ -17,14 +16,14 @@ final class FakeMachine {
     private var nextMount = 20
 
     /// A machine with procfs mounted and nothing else.
-    init() throws {
+    package init() throws {
         folder = try TemporaryFolder()
         try write("rw quiet", "/proc/cmdline")
         mount("0:21", "/proc", "proc", "proc")
     }
 
     /// Where a disk of each kind hangs in sysfs.
-    enum Bus: String {
+    package enum Bus: String {
         case usb = "pci0000:00/0000:00:14.0/usb1/1-1/1-1.4/1-1.4:1.0/host6/target6:0:0/6:0:0:0"
         case sata = "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0"
         case nvme = "pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0"
@@ -37,7 +36,7 @@ final class FakeMachine {
     ///
     /// - Parameter size: bytes.
     @discardableResult
-    func disk(
+    package func disk(
         _ name: String,
         _ number: String,
         _ bus: Bus,
@@ -62,7 +61,8 @@ final class FakeMachine {
     }
 
     @discardableResult
-    func partition(_ name: String, _ number: String, of disk: String, _ index: Int, size: UInt64 = 1 << 30) throws
+    package func partition(_ name: String, _ number: String, of disk: String, _ index: Int, size: UInt64 = 1 << 30)
+        throws
         -> Self
     {
         let place = "\(places[disk] ?? "")/\(name)"
@@ -78,7 +78,7 @@ final class FakeMachine {
 
     /// Adds a dm or md device built on others.
     @discardableResult
-    func stack(_ name: String, _ number: String, on lower: [String], mapper: String? = nil) throws -> Self {
+    package func stack(_ name: String, _ number: String, on lower: [String], mapper: String? = nil) throws -> Self {
         try disk(name, number, .virtual, mapper.map { ["dm/name": $0] } ?? [:])
         for each in lower {
             try write("", "\(places[name] ?? "")/slaves/\(each)")
@@ -88,7 +88,7 @@ final class FakeMachine {
     }
 
     @discardableResult
-    func loop(_ name: String, _ number: String, over file: String, offset: UInt64 = 0, limit: UInt64 = 0) throws
+    package func loop(_ name: String, _ number: String, over file: String, offset: UInt64 = 0, limit: UInt64 = 0) throws
         -> Self
     {
         try disk(
@@ -104,7 +104,7 @@ final class FakeMachine {
     ///
     /// - Parameter process: whose; nil for ours.
     @discardableResult
-    func mount(
+    package func mount(
         _ device: String,
         _ point: String,
         _ type: String,
@@ -119,28 +119,28 @@ final class FakeMachine {
     }
 
     @discardableResult
-    func swap(_ path: String, type: String = "partition") -> Self {
+    package func swap(_ path: String, type: String = "partition") -> Self {
         swaps.append("\(path)                               \(type)\t\t1048572\t\t0\t\t-2")
         return self
     }
 
     /// What udevd would say of a disk.
     @discardableResult
-    func udev(_ name: String, _ values: [String: String] = [:], links: [String] = []) -> Self {
+    package func udev(_ name: String, _ values: [String: String] = [:], links: [String] = []) -> Self {
         properties[name] = CatalogEntry(sysfsPath: places[name] ?? "", properties: values, links: links)
         return self
     }
 
-    func content(_ name: String, _ content: DiskContent?) {
+    package func content(_ name: String, _ content: DiskContent?) {
         contents["/dev/" + name] = content
     }
 
     /// Any other file.
-    func write(_ text: String, _ path: String) throws {
+    package func write(_ text: String, _ path: String) throws {
         try folder.write(text.isEmpty ? text : text + "\n", to: String(path.dropFirst()))
     }
 
-    func inventory() throws -> Inventory {
+    package func inventory() throws -> Inventory {
         for (process, lines) in mounts {
             try write(lines.joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
             guard let process else { continue }
@@ -160,13 +160,14 @@ final class FakeMachine {
     }
 
     /// The codes that refuse a disk, in the order of the rules.
-    func codes(_ path: String, _ request: WriteRequest = WriteRequest()) throws -> [ErrorCode] {
+    package func codes(_ path: String, _ request: WriteRequest = WriteRequest()) throws -> [ErrorCode] {
         let inventory = try inventory()
         return inventory.refusals(of: try inventory.disk(at: path), for: request).map(\.code)
     }
 
     /// The evidence of one rule against a disk.
-    func evidence(_ path: String, _ code: ErrorCode, _ request: WriteRequest = WriteRequest()) throws -> String? {
+    package func evidence(_ path: String, _ code: ErrorCode, _ request: WriteRequest = WriteRequest()) throws -> String?
+    {
         let inventory = try inventory()
         return inventory.refusals(of: try inventory.disk(at: path), for: request).first { $0.code == code }?.evidence
     }
@@ -198,7 +199,7 @@ final class FakeMachine {
 
 extension FakeMachine {
     /// A PC with its root on the first partition of a SATA disk, and a USB stick that nothing speaks against.
-    static func plain() throws -> FakeMachine {
+    package static func plain() throws -> FakeMachine {
         let machine = try FakeMachine()
         try machine.disk(
             "sda",
@@ -215,7 +216,7 @@ extension FakeMachine {
 
     /// A USB stick, /dev/sdb with one partition.
     @discardableResult
-    func stick(size: UInt64 = 16_000_000_000, sector: Int = 512) throws -> Self {
+    package func stick(size: UInt64 = 16_000_000_000, sector: Int = 512) throws -> Self {
         try disk(
             "sdb",
             "8:16",
