@@ -62,11 +62,20 @@ let programs: [Target] = [
 ]
 
 let tests: [Target] = [
-    .target(name: "TestSupport", dependencies: ["Model", "Programs", "CLinux"], path: "Tests/TestSupport"),
+    .target(
+        name: "TestSupport",
+        dependencies: ["BlockDevices", "Model", "Programs", "CLinux"],
+        path: "Tests/TestSupport"
+    ),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
+    .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(name: "DeviceTests", dependencies: ["BlockDevices", "Model", "Programs", "CLinux", "TestSupport"]),
+    .testTarget(
+        name: "FlashlayerCommandsTests",
+        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport"]
+    ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "TestSupport", .toml]),
     .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model"]),

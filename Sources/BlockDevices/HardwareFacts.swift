@@ -19,6 +19,8 @@ struct HardwareFacts: Sendable, Equatable {
     var port: String?
     var linkSpeed: Int?
 
+    init() {}
+
     init(_ node: BlockNode, _ tree: FileTree) {
         let path = node.sysfsPath
         let udev = node.properties

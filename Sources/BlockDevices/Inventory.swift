@@ -7,10 +7,11 @@ import Model
 
 /// The disks of this machine at one moment. It is taken once, and every answer comes from the same picture.
 package struct Inventory: Sendable {
-    private let tree: FileTree
+    private let isThisMachine: Bool
     private let contents: any ContentSource
     package let view: SystemView
     private let system: SystemUses
+    private let hardware: [DeviceNumber: HardwareFacts]
 
     /// Looks at this machine. Blocks for as long as sysfs and procfs take.
     ///
@@ -21,10 +22,11 @@ package struct Inventory: Sendable {
 
     /// Looks at another machine, laid out in a folder.
     package init(tree: FileTree, catalog: any DeviceCatalog, contents: any ContentSource) throws {
-        self.tree = tree
+        isThisMachine = tree.isThisMachine
         self.contents = contents
         view = try SystemReader(tree: tree, catalog: catalog).read()
         system = SystemUses(view)
+        hardware = view.nodes.filter { !$0.value.isPartition }.mapValues { HardwareFacts($0, tree) }
     }
 
     /// All whole disks, judged without an image. What has no size because nothing is attached to it, such as a free
@@ -54,7 +56,7 @@ package struct Inventory: Sendable {
         var subject = disk.subject
         subject.request = request
         let found = refusals(subject)
-        guard !found.contains(where: { !$0.overridable }), tree.isThisMachine else { return found }
+        guard !found.contains(where: { !$0.overridable }), isThisMachine else { return found }
         subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
         return refusals(subject)
     }
@@ -68,7 +70,7 @@ package struct Inventory: Sendable {
             node: node,
             view: view,
             system: system,
-            hardware: HardwareFacts(node, tree),
+            hardware: hardware[node.number] ?? HardwareFacts(),
             content: probing && node.size > 0
                 ? contents.content(of: node.path)
                     ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
@@ -77,7 +79,7 @@ package struct Inventory: Sendable {
     }
 
     private func node(at path: String) throws -> BlockNode {
-        if let number = view.names[path], let node = view.nodes[number], !tree.isThisMachine { return node }
+        if let number = view.names[path], let node = view.nodes[number], !isThisMachine { return node }
         var status = stat()
         guard unsafe stat(path, &status) == 0 else {
             let error = Errno.current
@@ -129,7 +131,7 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
-            contents: node.size == 0 ? nil : subject.content?.summary,
+            contents: node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
             refusals: refusals,
             subject: subject
         )
@@ -139,9 +141,7 @@ package struct Inventory: Sendable {
     /// disk could not be read.
     private func partitions(_ subject: Subject) -> [Disk.Partition] {
         let nodes = view.partitions(of: subject.node.number)
-        let entries =
-            subject.content?.entries
-            ?? nodes.map { .init(number: $0.partitionNumber ?? 0, offset: $0.start, size: $0.size) }
+        let entries = subject.content?.entries ?? nodes.map { mountedEntry($0) }
         return entries.sorted { ($0.offset, $0.number) < ($1.offset, $1.number) }.map { entry in
             let node = nodes.first { $0.partitionNumber == entry.number && $0.start == entry.offset }
             return Disk.Partition(
@@ -156,6 +156,30 @@ package struct Inventory: Sendable {
                 mountPoints: node.map { mountPoints(of: $0.number) } ?? []
             )
         }
+    }
+
+    /// What is known without reading the disk; nil where nothing of it is mounted.
+    private func mountedContent(of node: BlockNode) -> DiskContent? {
+        let entries = view.partitions(of: node.number).map { mountedEntry($0) }
+        let content = DiskContent(
+            superblock: mountedSuperblock(of: node),
+            table: entries.isEmpty ? nil : "unknown",
+            entries: entries
+        )
+        return content.superblocks.isEmpty ? nil : content
+    }
+
+    private func mountedEntry(_ node: BlockNode) -> DiskContent.Entry {
+        .init(
+            number: node.partitionNumber ?? 0,
+            offset: node.start,
+            size: node.size,
+            superblock: mountedSuperblock(of: node)
+        )
+    }
+
+    private func mountedSuperblock(of node: BlockNode) -> DiskContent.Superblock? {
+        view.mounts.first { view.ground(of: $0) == .devices([node.number]) }.map { .init(type: $0.fileSystem) }
     }
 
     private func mountPoints(of number: DeviceNumber) -> [String] {

@@ -56,6 +56,10 @@ extension Subject: Equatable {
     }
 }
 
+extension Subject: CustomStringConvertible {
+    package var description: String { node.path }
+}
+
 /// Judges a device by every rule: the same function for `devices`, `write` and all others.
 package func refusals(_ subject: Subject) -> [Refusal] {
     Rule.all.compactMap { rule in

@@ -130,6 +130,9 @@ extension Rule {
             {
                 evidence.append("this machine was started from its partition \(entry.number)")
             }
+            if subject.view.resume == nil, let tag = subject.view.resumeTag, let content = subject.content {
+                evidence += tag.places(in: content).map { "\($0) set as the device to resume from" }
+            }
             for use in subject.system.uses {
                 evidence += subject.poolMembers(use.footing.zfsPools).map { "\($0) \(use.what)" }
             }

@@ -22,7 +22,8 @@ struct SystemReader {
             nodes: nodes,
             mounts: mounts,
             swaps: swaps,
-            resume: readResume(view),
+            resume: resume(view),
+            resumeTag: resumeWord.flatMap { MediumTag($0) },
             btrfs: readBtrfs(view),
             names: Dictionary(found, uniquingKeysWith: { first, _ in first }),
             loaderPartition: readLoaderPartition()
@@ -110,22 +111,19 @@ struct SystemReader {
         return mounts
     }
 
-    private func readResume(_ view: SystemView) -> DeviceNumber? {
+    private func resume(_ view: SystemView) -> DeviceNumber? {
         if let text = tree.text("/sys/power/resume"), let number = DeviceNumber(text), !number.isAnonymous {
             return number
         }
-        let words = (tree.text("/proc/cmdline") ?? "").split(separator: " ")
-        guard let word = words.last(where: { $0.hasPrefix("resume=") })?.dropFirst("resume=".count) else { return nil }
-        return view.names[String(word)] ?? deviceNumber(of: Self.link(for: word))
+        guard let word = resumeWord else { return nil }
+        let path = MediumTag(word)?.link ?? word
+        return view.names[path] ?? deviceNumber(of: path)
     }
 
-    /// `UUID=x` as the link that udev makes for it.
-    private static func link(for word: Substring) -> String {
-        for (tag, folder) in ["UUID=": "by-uuid", "LABEL=": "by-label", "PARTUUID=": "by-partuuid"]
-        where word.hasPrefix(tag) {
-            return "/dev/disk/\(folder)/\(word.dropFirst(tag.count))"
-        }
-        return String(word)
+    /// The value of `resume=` on the kernel's command line.
+    private var resumeWord: String? {
+        (tree.text("/proc/cmdline") ?? "").split(separator: " ").last { $0.hasPrefix("resume=") }
+            .map { String($0.dropFirst("resume=".count)) }
     }
 
     private func readBtrfs(_ view: SystemView) -> [Set<DeviceNumber>] {
@@ -139,8 +137,8 @@ struct SystemReader {
     private func readLoaderPartition() -> String? {
         let name = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
         guard let bytes = tree.bytes("/sys/firmware/efi/efivars/" + name), bytes.count > 4 else { return nil }
-        let ascii = bytes[4...].enumerated().filter { $0.offset % 2 == 0 && $0.element != 0 }.map(\.element)
-        return String(decoding: ascii, as: UTF8.self).lowercased()
+        let ascii = bytes[4...].enumerated().filter { $0.offset % 2 == 0 }.map(\.element)
+        return String(decoding: ascii.prefix { $0 > 0x20 }, as: UTF8.self).lowercased()
     }
 
     private func deviceNumber(of path: String) -> DeviceNumber? {

@@ -9,6 +9,8 @@ package struct SystemView: Sendable {
     package let swaps: [Swap]
     /// Where the kernel would wake up from: /sys/power/resume, or `resume=` on its command line.
     package let resume: DeviceNumber?
+    /// The same, where only the content of a disk can tell which one it is.
+    package let resumeTag: MediumTag?
     /// The member devices of each btrfs that is mounted.
     package let btrfs: [Set<DeviceNumber>]
     /// Device paths and what they lead to.
@@ -21,6 +23,7 @@ package struct SystemView: Sendable {
         mounts: [Mount] = [],
         swaps: [Swap] = [],
         resume: DeviceNumber? = nil,
+        resumeTag: MediumTag? = nil,
         btrfs: [Set<DeviceNumber>] = [],
         names: [String: DeviceNumber] = [:],
         loaderPartition: String? = nil
@@ -29,6 +32,7 @@ package struct SystemView: Sendable {
         self.mounts = mounts
         self.swaps = swaps
         self.resume = resume
+        self.resumeTag = resumeTag
         self.btrfs = btrfs
         self.loaderPartition = loaderPartition
         var names = names
@@ -63,5 +67,37 @@ package struct SystemView: Sendable {
             if point.utf8.count >= best?.mountPoint.utf8.count ?? 0 { best = mount }
         }
         return best
+    }
+}
+
+/// A medium named by what lies on it, as fstab and the kernel's command line do: `UUID=x`.
+package struct MediumTag: Sendable, Hashable {
+    package enum Kind: String, Sendable, CaseIterable {
+        case uuid = "UUID"
+        case label = "LABEL"
+        case partitionUUID = "PARTUUID"
+    }
+
+    package let kind: Kind
+    package let value: String
+
+    package init?(_ text: String) {
+        let parts = text.split(separator: "=", maxSplits: 1)
+        guard parts.count == 2, let kind = Kind(rawValue: String(parts[0])) else { return nil }
+        self.kind = kind
+        value = String(parts[1])
+    }
+
+    /// The link that udev makes.
+    var link: String { "/dev/disk/by-\(kind.rawValue.lowercased())/\(value)" }
+
+    /// "the disk", "partition 2": where on a disk it is.
+    func places(in content: DiskContent) -> [String] {
+        switch kind {
+        case .uuid: content.superblocks.filter { $0.superblock.uuid == value }.map(\.place)
+        case .label: content.superblocks.filter { $0.superblock.label == value }.map(\.place)
+        case .partitionUUID:
+            content.entries.filter { $0.uuid?.lowercased() == value.lowercased() }.map { "partition \($0.number)" }
+        }
     }
 }

@@ -9,7 +9,7 @@ struct DeviceTable {
     private static let width = 100
     private static let headings = ["DEVICE", "SIZE", "BY", "MODEL", "SERIAL", "CONTENTS", "STATE"]
     /// The room of each column at most; the last two share what is left.
-    private static let limits = [14, 8, 8, 22, 14]
+    private static let limits = [20, 8, 8, 20, 12]
     private static let gap = "  "
 
     let lines: [String]
@@ -27,20 +27,26 @@ struct DeviceTable {
             min(limit, table.map { $0[column].count }.max() ?? 0)
         }
         let left = Self.width - widths.reduce(0, +) - Self.gap.count * (Self.headings.count - 1)
-        let states = min(left / 2, table.map { $0[6].count }.max() ?? 0)
-        widths += [min(left - states, table.map { $0[5].count }.max() ?? 0), states]
+        let needs = (5...6).map { column in table.map { $0[column].count }.max() ?? 0 }
+        // The state says what to do, so it is cut last.
+        let states = min(needs[1], left - min(needs[0], 20))
+        widths += [min(left - states, needs[0]), states]
         let print = { (row: [String]) in
             zip(row, widths).map { Self.fit($0, $1) }.joined(separator: Self.gap).trimmingTrailingSpaces
         }
         lines =
             [print(Self.headings)]
             + zip(disks, rows).flatMap { disk, row in
-                [print(row)] + (withReasons ? disk.refusals.map { "    " + Self.reason($0) } : [])
+                [print(row)] + (withReasons ? disk.refusals.flatMap { Self.reason($0) } : [])
             }
     }
 
-    private static func reason(_ refusal: Refusal) -> String {
-        printable("\(refusal.code.rawValue): \(refusal.evidence)")
+    /// One line for each thing that was seen.
+    private static func reason(_ refusal: Refusal) -> [String] {
+        let seen = printable(refusal.evidence).split(separator: "; ")
+        return seen.enumerated().map { index, part in
+            index == 0 ? "    \(refusal.code.rawValue): \(part)" : "      \(part)"
+        }
     }
 
     private static func fit(_ text: String, _ width: Int) -> String {

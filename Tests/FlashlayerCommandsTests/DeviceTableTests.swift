@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import Model
+import TestSupport
+import Testing
+
+@testable import FlashlayerCommands
+
+@Suite("The table of 'flashlayer devices'")
+struct DeviceTableTests {
+    @Test("a PC and a stick, as a person reads them")
+    func plain() throws {
+        let machine = try FakeMachine.plain()
+        let root = DiskContent.Superblock(type: "ext4", label: "rootfs")
+        let entries = [1, 2].map { DiskContent.Entry(number: $0, offset: 1 << 20, size: 1 << 30, superblock: root) }
+        machine.content("sdb", DiskContent(table: "gpt", entries: entries))
+        let lines = DeviceTable(try machine.inventory().disks(), withReasons: true).lines
+        #expect(
+            lines == [
+                "DEVICE    SIZE      BY    MODEL          SERIAL    CONTENTS                   STATE",
+                "/dev/sda  466 GiB   sata  SSD 860        -         nothing known              system-disk, mounted",
+                "    system-disk: /dev/sda1 mounted at / (mountinfo 22)",
+                "    mounted: /dev/sda1 mounted at / (mountinfo 22)",
+                "    internal: it is attached by sata and not removable",
+                "/dev/sdb  14.9 GiB  usb   SanDisk Ultra  4C530001  ext4 rootfs, 2 partitions  ready",
+            ]
+        )
+    }
+
+    @Test(
+        "whatever a device calls itself, a line stays a line of at most 100 columns",
+        arguments: [
+            "\u{1B}[2J\u{1B}[31mred", "a\r\nb\tc\u{7}", "\u{202E}gnp.exe", "\u{200F}x\u{2028}y", "<b>bold</b>",
+            String(repeating: "long", count: 75), "", " ",
+        ]
+    )
+    func hostile(name: String) throws {
+        let machine = try FakeMachine.plain()
+        try machine.write(name, "/sys/class/block/sdb/device/model")
+        try machine.write(name, "/sys/class/block/sdb/device/vendor")
+        try machine.write(name, "/sys/class/block/sdb/serial")
+        machine.content("sdb", DiskContent(superblock: .init(type: "crypto_LUKS", label: name)))
+        let disk = try machine.inventory().disk(at: "/dev/sdb")
+        let lines = DeviceTable([disk], withReasons: true).lines
+        #expect(lines.count == 3)
+        for line in lines.prefix(2) { #expect(line.count <= 100) }
+        let hidden = lines.joined().unicodeScalars.filter { scalar in
+            [.control, .format, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
+        }
+        #expect(hidden.isEmpty)
+    }
+
+    @Test("what would lift the refusals is written out")
+    func lifted() throws {
+        let machine = try FakeMachine.plain()
+        try machine.disk("sdc", "8:32", .sata, size: 4_000_000_000_000)
+        let disk = try machine.inventory().disk(at: "/dev/sdc")
+        let line = try #require(DeviceTable([disk], withReasons: false).lines.last)
+        #expect(line.hasSuffix("  --allow internal --allow large"))
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+package import BlockDevices
+import FoundationEssentials
+package import Model
+
+/// Another machine, laid out as files in a folder: what sysfs and procfs would show there.
+package final class FakeMachine {
+    private let folder: TemporaryFolder
+    private var mounts: [Int?: [String]] = [:]
+    private var swaps = ["Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"]
+    private var contents: [String: DiskContent] = [:]
+    private var properties: [String: CatalogEntry] = [:]
+    private var places: [String: String] = [:]
+    private var nextMount = 20
+
+    /// A machine with procfs mounted and nothing else.
+    package init() throws {
+        folder = try TemporaryFolder()
+        try write("rw quiet", "/proc/cmdline")
+        mount("0:21", "/proc", "proc", "proc")
+    }
+
+    /// Where a disk of each kind hangs in sysfs.
+    package enum Bus: String {
+        case usb = "pci0000:00/0000:00:14.0/usb1/1-1/1-1.4/1-1.4:1.0/host6/target6:0:0/6:0:0:0"
+        case sata = "pci0000:00/0000:00:1f.2/ata1/host0/target0:0:0/0:0:0:0"
+        case nvme = "pci0000:00/0000:00:1d.0/0000:03:00.0/nvme/nvme0"
+        case mmc = "platform/emmc2bus/fe340000.mmc/mmc_host/mmc0/mmc0:aaaa"
+        case virtio = "pci0000:00/0000:00:02.0/virtio1"
+        case virtual
+    }
+
+    /// Adds a whole disk.
+    ///
+    /// - Parameter size: bytes.
+    @discardableResult
+    package func disk(
+        _ name: String,
+        _ number: String,
+        _ bus: Bus,
+        size: UInt64 = 16_000_000_000,
+        sector: Int = 512,
+        _ attributes: [String: String] = [:],
+        content: DiskContent? = DiskContent()
+    ) throws -> Self {
+        let place = "/sys/devices/\(bus.rawValue)/block/\(name)"
+        places[name] = place
+        try write(number, place + "/dev")
+        try write("\(size / 512)", place + "/size")
+        try write("0", place + "/ro")
+        try write("0", place + "/removable")
+        try write("\(number.hashValue & 0xFFFF)", place + "/diskseq")
+        try write("\(sector)", place + "/queue/logical_block_size")
+        try write("\(sector)", place + "/queue/physical_block_size")
+        for (attribute, value) in attributes { try write(value, "\(place)/\(attribute)") }
+        try link(name, place)
+        contents["/dev/" + name] = content
+        return self
+    }
+
+    @discardableResult
+    package func partition(_ name: String, _ number: String, of disk: String, _ index: Int, size: UInt64 = 1 << 30)
+        throws
+        -> Self
+    {
+        let place = "\(places[disk] ?? "")/\(name)"
+        places[name] = place
+        try write(number, place + "/dev")
+        try write("\(size / 512)", place + "/size")
+        try write("\(index)", place + "/partition")
+        try write("\(2048 * index)", place + "/start")
+        try write("0", place + "/ro")
+        try link(name, place)
+        return self
+    }
+
+    /// Adds a dm or md device built on others.
+    @discardableResult
+    package func stack(_ name: String, _ number: String, on lower: [String], mapper: String? = nil) throws -> Self {
+        try disk(name, number, .virtual, mapper.map { ["dm/name": $0] } ?? [:])
+        for each in lower {
+            try write("", "\(places[name] ?? "")/slaves/\(each)")
+            try write("", "\(places[each] ?? "")/holders/\(name)")
+        }
+        return self
+    }
+
+    @discardableResult
+    package func loop(_ name: String, _ number: String, over file: String, offset: UInt64 = 0, limit: UInt64 = 0) throws
+        -> Self
+    {
+        try disk(
+            name,
+            number,
+            .virtual,
+            size: 1 << 30,
+            ["loop/backing_file": file, "loop/offset": "\(offset)", "loop/sizelimit": "\(limit)"]
+        )
+    }
+
+    /// A line of mountinfo.
+    ///
+    /// - Parameter process: whose; nil for ours.
+    @discardableResult
+    package func mount(
+        _ device: String,
+        _ point: String,
+        _ type: String,
+        _ source: String,
+        options: String = "rw",
+        process: Int? = nil
+    ) -> Int {
+        nextMount += 1
+        mounts[process, default: []]
+            .append("\(nextMount) 1 \(device) / \(point) rw,relatime shared:1 - \(type) \(source) \(options)")
+        return nextMount
+    }
+
+    @discardableResult
+    package func swap(_ path: String, type: String = "partition") -> Self {
+        swaps.append("\(path)                               \(type)\t\t1048572\t\t0\t\t-2")
+        return self
+    }
+
+    /// What udevd would say of a disk.
+    @discardableResult
+    package func udev(_ name: String, _ values: [String: String] = [:], links: [String] = []) -> Self {
+        properties[name] = CatalogEntry(sysfsPath: places[name] ?? "", properties: values, links: links)
+        return self
+    }
+
+    package func content(_ name: String, _ content: DiskContent?) {
+        contents["/dev/" + name] = content
+    }
+
+    /// Any other file.
+    package func write(_ text: String, _ path: String) throws {
+        try folder.write(text.isEmpty ? text : text + "\n", to: String(path.dropFirst()))
+    }
+
+    package func inventory() throws -> Inventory {
+        for (process, lines) in mounts {
+            try write(lines.joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
+            guard let process else { continue }
+            try write("", "/proc/\(process)/ns/x")
+            try? FileManager.default.createSymbolicLink(
+                atPath: folder.file("proc/\(process)/ns/mnt"),
+                withDestinationPath: "mnt:[\(process)]"
+            )
+        }
+        try write(swaps.joined(separator: "\n"), "/proc/swaps")
+        let tree = FileTree(root: folder.path)
+        return try Inventory(
+            tree: tree,
+            catalog: Catalog(sysfs: SysfsCatalog(tree), known: Array(properties.values)),
+            contents: Contents(contents: contents)
+        )
+    }
+
+    /// The codes that refuse a disk, in the order of the rules.
+    package func codes(_ path: String, _ request: WriteRequest = WriteRequest()) throws -> [ErrorCode] {
+        let inventory = try inventory()
+        return inventory.refusals(of: try inventory.disk(at: path), for: request).map(\.code)
+    }
+
+    /// The evidence of one rule against a disk.
+    package func evidence(_ path: String, _ code: ErrorCode, _ request: WriteRequest = WriteRequest()) throws -> String?
+    {
+        let inventory = try inventory()
+        return inventory.refusals(of: try inventory.disk(at: path), for: request).first { $0.code == code }?.evidence
+    }
+
+    private func link(_ name: String, _ place: String) throws {
+        try write("", "/sys/class/block/.made")
+        try FileManager.default.removeItem(atPath: folder.file("sys/class/block/.made"))
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.file("sys/class/block/\(name)"),
+            withDestinationPath: "../.." + place.dropFirst("/sys".count)
+        )
+    }
+
+    private struct Catalog: DeviceCatalog {
+        let sysfs: SysfsCatalog
+        let known: [CatalogEntry]
+
+        func entries() -> [CatalogEntry] {
+            sysfs.entries().map { entry in known.first { $0.sysfsPath == entry.sysfsPath } ?? entry }
+        }
+    }
+
+    private struct Contents: ContentSource {
+        let contents: [String: DiskContent]
+
+        func content(of path: String) -> DiskContent? { contents[path] }
+    }
+}
+
+extension FakeMachine {
+    /// A PC with its root on the first partition of a SATA disk, and a USB stick that nothing speaks against.
+    package static func plain() throws -> FakeMachine {
+        let machine = try FakeMachine()
+        try machine.disk(
+            "sda",
+            "8:0",
+            .sata,
+            size: 500_000_000_000,
+            ["device/vendor": "ATA", "device/model": "SSD 860"]
+        )
+        try machine.partition("sda1", "8:1", of: "sda", 1)
+        machine.mount("8:1", "/", "ext4", "/dev/sda1")
+        try machine.stick()
+        return machine
+    }
+
+    /// A USB stick, /dev/sdb with one partition.
+    @discardableResult
+    package func stick(size: UInt64 = 16_000_000_000, sector: Int = 512) throws -> Self {
+        try disk(
+            "sdb",
+            "8:16",
+            .usb,
+            size: size,
+            sector: sector,
+            ["device/vendor": "SanDisk ", "device/model": "Ultra           ", "removable": "1"]
+        )
+        try partition("sdb1", "8:17", of: "sdb", 1)
+        let usb = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1.4"
+        try write("4C530001", usb + "/serial")
+        try write("480", usb + "/speed")
+        try write("1", usb + "/busnum")
+        return self
+    }
+}
