@@ -67,7 +67,7 @@ package struct Engine: Sendable {
                 try write(source, to: claim, into: &result)
             } catch {
                 // The kernel is told that there is no table any more; the first error is the one that counts.
-                _ = claim.settle()
+                if Self.stillAnswers(after: error) { _ = claim.settle() }
                 throw error
             }
             monitor.emit(.phase(.settle))
@@ -116,10 +116,18 @@ package struct Engine: Sendable {
             result.bytesWritten += try commit.run(written.ends, verifies: job.verifies)
         } catch {
             // From the commit on there may be a table; a target that failed keeps none.
-            _ = try? writing.wipeEnds()
-            _ = try? commit.flush()
+            if Self.stillAnswers(after: error) {
+                _ = try? writing.wipeEnds()
+                _ = try? commit.flush()
+            }
             throw error
         }
+    }
+
+    /// Whether it makes sense to talk to the device again. One that hangs would take us along.
+    private static func stillAnswers(after error: any Error) -> Bool {
+        let code = FlashlayerError(wrapping: error).code
+        return code != .timeout && code != .deviceGone
     }
 
     // MARK: - Verifying alone

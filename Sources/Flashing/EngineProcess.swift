@@ -12,6 +12,9 @@ package struct EngineProcess: Sendable {
     /// A flush may take as long as the device's cache is large; see the timeout of a job for everything else.
     private static let flushTimeout = Duration.seconds(600)
 
+    /// How long an engine may take to end after its last word.
+    private static let exitTime = Duration.seconds(3)
+
     /// - Parameter executable: the program that has the engine's subcommand; this very program unless a test says
     ///   otherwise.
     package init(executable: String = "/proc/self/exe") {
@@ -27,6 +30,7 @@ package struct EngineProcess: Sendable {
         onEvent: @escaping @Sendable (FlashEvent) -> Void
     ) async -> FlashResult {
         let watch = Watch()
+        let outcome = OneShot<FlashResult>()
         let engine = Task {
             try await Worker(executable, arguments: [Engine.subcommand])
                 .run(job, events: FlashEvent.self, onErrorLine: onErrorLine) { event in
@@ -34,24 +38,30 @@ package struct EngineProcess: Sendable {
                     onEvent(event)
                 }
         }
+        // Not waited for: neither may keep us when the engine is stuck.
+        Task { outcome.set(watch.result(of: await engine.result, job)) }
         let watchdog = Task {
             while !Task.isCancelled {
-                try await Task.sleep(for: .seconds(1))
+                try await Task.sleep(for: .milliseconds(500))
+                if let result = watch.finished, watch.silence > Self.exitTime {
+                    // It has said all, and waits in the kernel for a device on its way out.
+                    outcome.set(result)
+                    return
+                }
                 let limit = watch.phase == .flush ? Self.flushTimeout : .seconds(job.timeout + 10)
                 if watch.silence > limit {
-                    watch.hang()
+                    outcome.set(watch.hangs(job))
                     engine.cancel()
                     return
                 }
             }
         }
         defer { watchdog.cancel() }
-        let ending = await withTaskCancellationHandler {
-            await engine.result
+        return await withTaskCancellationHandler {
+            await outcome.value
         } onCancel: {
             engine.cancel()
         }
-        return watch.result(of: ending, job)
     }
 
     /// What is known of a running engine.
@@ -60,7 +70,6 @@ package struct EngineProcess: Sendable {
             var result: FlashResult?
             var phase: FlashPhase?
             var lastEvent = ContinuousClock.now
-            var hung = false
         }
 
         private let state = Mutex(State())
@@ -79,25 +88,23 @@ package struct EngineProcess: Sendable {
         var phase: FlashPhase? { state.withLock { $0.phase } }
         var silence: Duration { state.withLock { ContinuousClock.now - $0.lastEvent } }
 
-        func hang() {
-            state.withLock { $0.hung = true }
+        var finished: FlashResult? { state.withLock { $0.result } }
+
+        func hangs(_ job: FlashJob) -> FlashResult {
+            FlashResult(
+                FlashlayerError(
+                    .timeout,
+                    "\(job.target.path) does not answer any more",
+                    advice: "pull it out; what is on it is not complete"
+                )
+            )
         }
 
         func result(of ending: Result<Worker.Ending, any Error>, _ job: FlashJob) -> FlashResult {
-            let (said, hung) = state.withLock { ($0.result, $0.hung) }
             let path = job.target.path
-            if hung {
-                return FlashResult(
-                    FlashlayerError(
-                        .timeout,
-                        "\(path) does not answer any more",
-                        advice: "pull it out; what is on it is not complete"
-                    )
-                )
-            }
             switch ending {
             case .success(.ended(let status)):
-                if let said { return said }
+                if let said = finished { return said }
                 return FlashResult(
                     FlashlayerError(.fault, "the engine for \(path) ended with status \(status) and said nothing")
                 )

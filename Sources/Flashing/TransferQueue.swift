@@ -75,6 +75,7 @@ struct TransferQueue: ~Copyable {
     private var nextTag: UInt64 = 0
     private var bytesInFlight = 0
     private var lastCompletion = ContinuousClock.now
+    private var isHung = false
 
     /// - Parameters:
     ///   - descriptor: of the target, opened with O_DIRECT.
@@ -89,7 +90,7 @@ struct TransferQueue: ~Copyable {
     /// Waits for what is in flight; what the device does not answer within five seconds keeps its memory.
     deinit {
         var unanswered = inFlight
-        let deadline = ContinuousClock.now + .seconds(5)
+        let deadline = ContinuousClock.now + (isHung ? .zero : .seconds(5))
         while !unanswered.isEmpty, ContinuousClock.now < deadline {
             guard let completion = try? ring.wait(milliseconds: 100) else { continue }
             unanswered[completion.tag] = nil
@@ -126,6 +127,7 @@ struct TransferQueue: ~Copyable {
     mutating func advance() throws -> Transfer? {
         guard let completion = try ring.wait(milliseconds: 100) else {
             guard ContinuousClock.now - lastCompletion < limits.timeout else {
+                isHung = true
                 throw FlashlayerError(
                     .timeout,
                     "\(path) has not answered for \(limits.timeout.components.seconds) seconds",

@@ -5,7 +5,6 @@ import FoundationEssentials
 import Glibc
 import Model
 import Subprocess
-import Synchronization
 import SystemPackage
 
 /// A child of ours that does what can hang or crash: the appliance, or all I/O of a target.
@@ -137,50 +136,5 @@ package struct Worker: Sendable {
             }
         }
         return result.terminationStatus.exitStatus
-    }
-}
-
-/// A value that is set once; later attempts are ignored.
-private final class OneShot<Value: Sendable>: Sendable {
-    private enum State {
-        case empty
-        case waiting(CheckedContinuation<Value, Never>)
-        case set(Value)
-    }
-
-    private let state = Mutex(State.empty)
-
-    func set(_ value: Value) {
-        let waiting = state.withLock { state -> CheckedContinuation<Value, Never>? in
-            switch state {
-            case .set: return nil
-            case .empty:
-                state = .set(value)
-                return nil
-            case .waiting(let continuation):
-                state = .set(value)
-                return continuation
-            }
-        }
-        waiting?.resume(returning: value)
-    }
-
-    var current: Value? {
-        state.withLock { state in
-            if case .set(let value) = state { value } else { nil }
-        }
-    }
-
-    var value: Value {
-        get async {
-            await withCheckedContinuation { continuation in
-                let present = state.withLock { state -> Value? in
-                    if case .set(let value) = state { return value }
-                    state = .waiting(continuation)
-                    return nil
-                }
-                if let present { continuation.resume(returning: present) }
-            }
-        }
     }
 }
