@@ -27,6 +27,13 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         return .raw
     }
 
+    /// The format of a file or device, told by its content.
+    ///
+    /// - Throws: `not-found`, `not-permitted`, `bad-image` when it is no file.
+    package static func probe(_ path: String) throws -> ImageFormat {
+        detect(try ImageFile(path).prefix(probeLength))
+    }
+
     /// Opens an image for reading, whatever its name says.
     ///
     /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.

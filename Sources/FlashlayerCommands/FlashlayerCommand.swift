@@ -22,7 +22,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
         version: Version.string,
         subcommands: [EngineCommand.self],
         groupedSubcommands: [
-            CommandGroup(name: "Images", subcommands: [PlanShow.self]),
+            CommandGroup(name: "Images", subcommands: [Build.self, BootTestCommand.self, PlanShow.self]),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
         ]
     )

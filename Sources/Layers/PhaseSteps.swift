@@ -23,12 +23,22 @@ extension Plan {
         case .bootstrap(let distribution, let suite, let mirror):
             steps.append("bootstrap \(distribution) \(suite)" + (mirror.map { " from \($0)" } ?? ""))
             let firmware = image.firmware.map { $0 == .bios ? "BIOS" : "UEFI" }.joined(separator: " and ")
+            if !image.kernelArguments.isEmpty { steps.append(kernelArgumentsStep) }
             steps.append("make a disk of \(ByteSize.describe(image.bootstrapSize)) that boots by \(firmware)")
         case .image(let path, _):
             steps.append("start from \(path)")
             if let size = image.size { steps.append("make the disk \(ByteSize.describe(size)) large") }
         }
         return steps
+    }
+
+    private var kernelArgumentsStep: String {
+        "add kernel arguments: \(image.kernelArguments.joined(separator: " "))"
+    }
+
+    /// The boot loader's menu takes a while to make: where we make it ourselves, it is made once, with the base.
+    package var isBootstrap: Bool {
+        if case .bootstrap = base { true } else { false }
     }
 
     private var packageSteps: [String] {
@@ -65,9 +75,7 @@ extension Plan {
 
     private var finishSteps: [String] {
         var steps: [String] = []
-        if !image.kernelArguments.isEmpty {
-            steps.append("add kernel arguments: \(image.kernelArguments.joined(separator: " "))")
-        }
+        if !isBootstrap, !image.kernelArguments.isEmpty { steps.append(kernelArgumentsStep) }
         if image.grow { steps.append("let the root file system grow to its disk at first boot") }
         steps.append("remove the build's identity: machine-id, SSH host keys, random seed, caches, logs")
         return steps

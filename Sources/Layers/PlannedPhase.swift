@@ -117,6 +117,7 @@ extension Plan {
             material.base = base.withoutPath
             material.size = image.size
             material.firmware = image.firmware
+            if isBootstrap { material.kernelArguments = image.kernelArguments }
         case .packages:
             material.recommends = recommends
             material.debianPackages = debianPackages
@@ -144,7 +145,7 @@ extension Plan {
                 return material
             }
         case .finish:
-            material.kernelArguments = image.kernelArguments
+            material.kernelArguments = isBootstrap ? nil : image.kernelArguments
             material.grow = image.grow
         }
         return [material]

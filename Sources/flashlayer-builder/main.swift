@@ -1,1 +1,7 @@
-print("x")
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Appliance
+import Glibc
+
+exit(BuilderWorker.run())

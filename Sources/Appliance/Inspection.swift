@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import CGuestfs
+import Layers
+import Model
+
+/// Finds out what is on the first drive. See "INSPECTION" in guestfs(3).
+struct Inspection {
+    let guest: GuestfsHandle
+
+    /// - Throws: `bad-image` when there is not exactly one Linux system on the disk, `unavailable` for what cannot be
+    ///   built on: encrypted disks and other architectures.
+    func facts() throws -> GuestFacts {
+        let roots = try unsafe guest.strings { unsafe guestfs_inspect_os($0) }
+        guard let root = roots.first else { throw try nothingFound() }
+        guard roots.count == 1 else {
+            throw FlashlayerError(
+                .badImage,
+                "the base image holds several operating systems (\(roots.joined(separator: ", ")))",
+                advice: "use an image with one"
+            )
+        }
+        let type = try unsafe guest.string { unsafe guestfs_inspect_get_type($0, root) }
+        guard type == "linux" else {
+            throw FlashlayerError(
+                .unavailable,
+                "the base image holds \(type), and only Linux is built on",
+                advice: "use a Linux image"
+            )
+        }
+        let architecture = try unsafe guest.string { unsafe guestfs_inspect_get_arch($0, root) }
+        guard architecture == Self.hostArchitecture else {
+            throw FlashlayerError(
+                .unavailable,
+                "the base image is for \(architecture), and this machine is \(Self.hostArchitecture)",
+                advice: "build it on a machine of its own architecture"
+            )
+        }
+        let major = try unsafe number { unsafe guestfs_inspect_get_major_version($0, root) }
+        let minor = try unsafe number { unsafe guestfs_inspect_get_minor_version($0, root) }
+        return GuestFacts(
+            distribution: try unsafe guest.string { unsafe guestfs_inspect_get_distro($0, root) },
+            version: minor > 0 ? "\(major).\(minor)" : "\(major)",
+            product: try unsafe guest.string { unsafe guestfs_inspect_get_product_name($0, root) },
+            architecture: architecture,
+            packageFormat: try unsafe guest.string { unsafe guestfs_inspect_get_package_format($0, root) },
+            packageManager: try unsafe guest.string { unsafe guestfs_inspect_get_package_management($0, root) },
+            mounts: try mounts(of: root)
+        )
+    }
+
+    /// `/` first, then by depth, as they have to be mounted. A swap or a file system that fstab names and the disk lacks
+    /// is not among them.
+    private func mounts(of root: String) throws -> [GuestFacts.Mount] {
+        let pairs = try unsafe guest.strings { unsafe guestfs_inspect_get_mountpoints($0, root) }
+        let mounts = stride(from: 0, to: pairs.count - 1, by: 2).map {
+            GuestFacts.Mount(device: pairs[$0 + 1], path: pairs[$0])
+        }
+        return mounts.sorted { ($0.path.count, $0.path) < ($1.path.count, $1.path) }
+    }
+
+    private func number(_ call: (OpaquePointer) -> Int32) throws -> Int64 {
+        try unsafe guest.number { Int64(unsafe call($0)) }
+    }
+
+    private func nothingFound() throws -> FlashlayerError {
+        let systems = try unsafe guest.strings { unsafe guestfs_list_filesystems($0) }
+        let types = stride(from: 1, to: systems.count, by: 2).map { systems[$0] }
+        if types.contains("crypto_LUKS") {
+            return FlashlayerError(
+                .unavailable,
+                "the base image is encrypted (LUKS), and encrypted disks cannot be built on",
+                advice: "use an image that is not encrypted"
+            )
+        }
+        return FlashlayerError(
+            .badImage,
+            "no operating system was found in the base image",
+            advice: "use the disk image of an installed Linux system"
+        )
+    }
+
+    private static var hostArchitecture: String {
+        #if arch(x86_64)
+        "x86_64"
+        #elseif arch(arm64)
+        "aarch64"
+        #else
+        "unknown"
+        #endif
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import FoundationEssentials
+import ImageBuilder
+import Layers
+import Model
+
+/// How an image is built: shared by `build` and `build-and-write`.
+struct BuildOptions: ParsableArguments, Sendable {
+    @Option(
+        help: ArgumentHelp(
+            "Carry out this phase again, although its result is at hand: base, packages, configs, scripts or finish.",
+            valueName: "phase"
+        )
+    )
+    var refresh: [Phase] = []
+}
+
+extension Phase: ExpressibleByArgument {}
+extension ImageOutput.Format: ExpressibleByArgument {}
+
+/// `flashlayer build`
+struct Build: Operation {
+    static let configuration = CommandConfiguration(
+        commandName: "build",
+        abstract: "Build an image from a recipe, or from a base image and layers.",
+        discussion: """
+            Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json and
+            the log NAME.log. NAME is the name that the recipe gives. A file that is there already is replaced when the
+            new one is complete.
+
+              flashlayer build examples/kiosk
+              flashlayer build --base debian-12.qcow2 --layer layers/base-tools layers/kiosk -o kiosk.qcow2
+
+            The first build of a recipe without a base image installs a Debian, which takes a minute or two and needs
+            root; later ones start from that.
+            """
+    )
+
+    @Argument(
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder.")
+    )
+    var project: String?
+
+    @OptionGroup var options: ProjectOptions
+
+    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"))
+    var output: String?
+
+    @Option(help: "The image's format: qcow2 or raw. Default: what the name of the file says, else qcow2.")
+    var format: ImageOutput.Format?
+
+    @OptionGroup var build: BuildOptions
+
+    @OptionGroup var common: CommonOptions
+
+    func perform(_ console: Console) async throws {
+        let plan = try await options.plan(project)
+        let output = Self.place(output, format: format, name: plan.name)
+        let result = try await ImageBuild(
+            plan,
+            output: output,
+            cache: try Cache(),
+            refresh: Set(build.refresh)
+        ).run { event in
+            BuildReporter.show(event, on: console)
+        }
+        console.clearStatus()
+        console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
+        Console.answer(result.image)
+    }
+
+    /// The current folder, unless the user says otherwise.
+    static func place(_ output: String?, format: ImageOutput.Format?, name: String) -> ImageOutput {
+        let named = output.map { $0.hasSuffix(".raw") || $0.hasSuffix(".img") ? ImageOutput.Format.raw : .qcow2 }
+        let format = format ?? named ?? .qcow2
+        return ImageOutput(path: output ?? "\(name).\(format.rawValue)", format: format)
+    }
+}

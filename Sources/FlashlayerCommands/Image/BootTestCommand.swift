@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import FoundationEssentials
+import ImageBuilder
+import Model
+
+/// `flashlayer boot-test`
+struct BootTestCommand: Operation {
+    enum Choice: String, ExpressibleByArgument, CaseIterable {
+        case bios, uefi
+        case secureBoot = "secure-boot"
+        case all
+
+        var firmware: [BootTest.Firmware] {
+            switch self {
+            case .bios: [.bios]
+            case .uefi: [.uefi]
+            case .secureBoot: [.secureBoot]
+            case .all: [.bios, .uefi]
+            }
+        }
+    }
+
+    static let configuration = CommandConfiguration(
+        commandName: "boot-test",
+        abstract: "Boot an image or a device in QEMU, and say whether it came up with nothing failed.",
+        discussion: """
+            A throwaway overlay is booted: the image or device itself is only read. It passes when systemd says that
+            everything is started and no unit has failed.
+
+              flashlayer boot-test kiosk.qcow2
+              flashlayer boot-test /dev/sdX --firmware uefi
+            """
+    )
+
+    @Argument(help: ArgumentHelp("A disk image file, or a block device.", valueName: "image"))
+    var image: String
+
+    @Option(help: "Boot by bios, uefi, secure-boot, or all of bios and uefi.")
+    var firmware = Choice.all
+
+    @Option(
+        help: ArgumentHelp(
+            "How long each boot may take. Default: 120, or 600 where machines are emulated.",
+            valueName: "seconds"
+        )
+    )
+    var timeout: Int?
+
+    @Flag(help: "Print JSON.")
+    var json = false
+
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        if let timeout, timeout < 1 { throw ValidationError("--timeout is a number of seconds, at least 1") }
+    }
+
+    func perform(_ console: Console) async throws {
+        let test = BootTest(
+            image,
+            firmware: firmware.firmware,
+            timeLimit: timeout.map { .seconds($0) }
+        )
+        let outcomes = try await test.run(cache: try Cache()) { event in
+            BuildReporter.show(event, on: console)
+        }
+        console.clearStatus()
+        for outcome in outcomes where outcome.error == nil {
+            let kernel = outcome.report?.kernel ?? "?"
+            console.say("\(outcome.firmware.title): up in \(Int(outcome.seconds.rounded())) s, nothing failed (Linux \(kernel))")
+        }
+        if json { Console.answer(try Self.json(outcomes)) }
+        let errors = outcomes.compactMap(\.error)
+        for error in errors.dropLast() { console.warn(error.message) }
+        if let error = errors.last { throw error }
+    }
+
+    private struct Line: Encodable {
+        let firmware: BootTest.Firmware
+        let result: String
+        let seconds: Double
+        let state: String?
+        let kernel: String?
+        let failedUnits: [String]?
+        let checks: [BootReport.Check]?
+        let consoleLog: String?
+        let error: FlashlayerError?
+    }
+
+    private static func json(_ outcomes: [BootTest.Outcome]) throws -> String {
+        let lines = outcomes.map { outcome in
+            Line(
+                firmware: outcome.firmware,
+                result: outcome.error == nil ? "pass" : "fail",
+                seconds: outcome.seconds,
+                state: outcome.report?.state,
+                kernel: outcome.report?.kernel,
+                failedUnits: outcome.report?.failedUnits,
+                checks: outcome.report?.checks,
+                consoleLog: outcome.consoleLog,
+                error: outcome.error
+            )
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        do {
+            return String(decoding: try encoder.encode(lines), as: UTF8.self)
+        } catch {
+            throw FlashlayerError(.fault, "cannot print the result: \(error)")
+        }
+    }
+}

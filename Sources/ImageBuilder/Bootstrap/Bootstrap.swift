@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import FoundationEssentials
+import Glibc
+import Layers
+import Model
+import Programs
+
+/// Makes a disk with a fresh Debian on it. The packages are installed here, natively, and the file system is filled
+/// without mounting it; only the boot loader needs a launch of the appliance.
+struct Bootstrap: Sendable {
+    let plan: Plan
+    let suite: String
+    let mirror: String?
+    /// Of the base phase.
+    let key: Digest
+    let cache: Cache
+    let work: WorkFolder
+    let accelerator: Accelerator
+    let log: BuildLog
+
+    private var root: String { work.file("root") }
+    private var disk: String { work.file("disk.raw") }
+
+    /// - Parameter entry: the folder that becomes the cache's entry.
+    func make(into entry: String) async throws {
+        guard getuid() == 0 else {
+            throw FlashlayerError(
+                .notPermitted,
+                "bootstrapping a system needs root: its files belong to root and other users of the new system",
+                advice: "run it with sudo, or start from a disk image: --base IMAGE, or image = \"...\" under [base]"
+            )
+        }
+        let layout = try DiskLayout(size: plan.image.bootstrapSize, firmware: plan.image.firmware)
+        let debian = DebianBootstrap(
+            suite: suite,
+            mirror: mirror ?? "http://deb.debian.org/debian",
+            firmware: plan.image.firmware,
+            kernelArguments: plan.image.kernelArguments,
+            rootID: try DiskLayout.uuid(of: "root-file-system", key),
+            fatID: try DiskLayout.fatID(key),
+            grow: plan.image.grow
+        )
+        try await install(debian)
+        try await makeDisk(layout, debian)
+        await WorkFolder.remove(root)
+        log.tell(.activity("installing the boot loader"))
+        try await installBootLoader(layout, entry: entry)
+        log.tell(.activity("keeping the base"))
+        try await QEMU.image().run([
+            "convert", "-q", "-W", "-m", "8", "-f", "raw", "-O", "qcow2", disk, "\(entry)/disk.qcow2",
+        ])
+        unsafe unlink(disk)
+    }
+
+    private func install(_ debian: DebianBootstrap) async throws {
+        log.tell(.activity("installing Debian \(suite) from \(debian.mirror)"))
+        let hooks = try [
+            ("setup", "mkdir -p \"$1/var/cache/apt/archives\"\ncp -f \"$FLASHLAYER_DEBS\"/*.deb \"$1/var/cache/apt/archives/\" 2>/dev/null || true"),
+            ("essential", ""),
+            ("customize", debian.customizeHook),
+        ].map { name, text in
+            let path = work.file("\(name)-hook")
+            try write(text.hasPrefix("#!") ? text : "#!/bin/sh\n\(text)\n", to: path)
+            return path
+        }
+        let bootstrap = try Program("mmdebstrap", debianPackage: "mmdebstrap")
+        // A mount namespace and a process namespace of its own: however it ends, no process and no mount is left.
+        let unshare = try Program("unshare", debianPackage: "util-linux")
+        let sources = work.file("sources.list")
+        try write(debian.sources, to: sources)
+        let log = log
+        _ = try await SpaceWatch(path: work.path).during { [root] in
+            try await unshare.run(
+                [
+                    "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--", bootstrap.path,
+                    "--mode=root", "--variant=minbase", "--format=directory", "--architectures=amd64",
+                    "--include=\(DebianBootstrap.packages(for: debian.firmware).joined(separator: ","))",
+                    "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Retries \"3\"",
+                    // The disk is thrown away if anything fails: flushing after each package only costs time.
+                    "--dpkgopt=force-unsafe-io",
+                    "--setup-hook=\(hooks[0])", "--customize-hook=\(hooks[2])",
+                    debian.suite, root, sources,
+                ],
+                environment: ["FLASHLAYER_DEBS": cache.debs, "LC_ALL": "C.UTF-8", "TMPDIR": work.path]
+            ) { line in
+                log.tell(.output(source: "mmdebstrap", line: line))
+            }
+        }
+    }
+
+    private func makeDisk(_ layout: DiskLayout, _ debian: DebianBootstrap) async throws {
+        guard let partition = layout[.root] else { return }
+        log.tell(.activity("making a disk of \(ByteSize.describe(layout.size))"))
+        let needed = try await usedBytes()
+        // Inodes, journal and the reserve of ext4 take some, and a system without any room does not even start.
+        guard partition.size > needed + needed / 10 + 32 * ByteSize.mebibyte else {
+            throw FlashlayerError(
+                .guestFull,
+                "Debian \(suite) does not fit: it takes \(ByteSize.describe(needed)), and the root file system has "
+                    + ByteSize.describe(partition.size),
+                advice: "make it larger: in flashlayer.toml, [image] size = \"2G\""
+            )
+        }
+        try write("", to: disk)
+        guard unsafe truncate(disk, off_t(layout.size)) == 0 else {
+            throw FlashlayerError.system("make \(disk)", .current, code: .cannotCreate)
+        }
+        let script = work.file("layout")
+        try write(try layout.sfdiskScript(key: key), to: script)
+        let settings = work.file("mke2fs.conf")
+        try write(Self.mke2fsSettings, to: settings)
+        let shell = Program(at: "/bin/sh")
+        let sfdisk = try Program("sfdisk", debianPackage: "fdisk")
+        try await shell.run(["-c", "exec \"$0\" --quiet \"$1\" < \"$2\"", sfdisk.path, disk, script])
+        _ = try await SpaceWatch(path: work.path).during { [root, disk] in
+            try await Program("mke2fs", debianPackage: "e2fsprogs").run(
+                [
+                    "-q", "-F", "-t", "ext4", "-U", debian.rootID, "-m", "1", "-d", root, "-E",
+                    "offset=\(partition.offset),hash_seed=\(debian.rootID),assume_storage_prezeroed=1", disk,
+                    "\(partition.size / 1024)k",
+                ],
+                environment: ["MKE2FS_CONFIG": settings]
+            )
+        }
+        if let system = layout[.efiSystem] {
+            try await Program("mkfs.vfat", debianPackage: "dosfstools").run([
+                "-F", "32", "-s", "1", "-n", "ESP", "-i", debian.fatID.filter { $0 != "-" },
+                "--offset", "\(system.offset / 512)", disk, "\(system.size / 1024)",
+            ])
+        }
+    }
+
+    private func installBootLoader(_ layout: DiskLayout, entry: String) async throws {
+        let temporary = work.file("appliance")
+        try Cache.makeFolder(temporary)
+        var steps: [GuestStep] = [.inspect, .mount(layout.mounts)]
+        steps += BootLoaderSteps.install(for: plan.image.firmware)
+        // mmdebstrap leaves this machine's own name there, or none.
+        steps.append(.write("/etc/hostname", contents: "localhost\n", mode: 0o644))
+        steps += PackageState.keep(in: entry)
+        steps += [.trim(layout.mounts.map(\.path)), .unmount]
+        let job = ApplianceJob(
+            drives: [.init(path: disk, format: "raw", readOnly: false)],
+            accelerator: accelerator,
+            network: false,
+            temporaryFolder: temporary,
+            stages: [.init(.base, steps)]
+        )
+        guard let facts = try await ApplianceRun(job: job, log: log).run() else {
+            throw FlashlayerError(.fault, "the builder did not say what it found on the disk")
+        }
+        try BaseEntry.write(facts, to: entry)
+    }
+
+    /// What the files take, in whole blocks.
+    private func usedBytes() async throws -> UInt64 {
+        let answer = try await Program("du", debianPackage: "coreutils").run(["-sx", "--block-size=1", root])
+        return answer.split(whereSeparator: \.isWhitespace).first.flatMap { UInt64($0) } ?? 0
+    }
+
+    private func write(_ text: String, to path: String) throws {
+        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o755)
+        guard descriptor >= 0 else {
+            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
+        }
+        defer { close(descriptor) }
+        let bytes = Array(text.utf8)
+        guard unsafe bytes.withUnsafeBytes({ unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }) == bytes.count
+        else {
+            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
+        }
+    }
+
+    /// ext4 as Debian 12 makes it, whatever this machine's own mke2fs.conf says: GRUB 2.06 and older kernels read it.
+    private static let mke2fsSettings = """
+        [defaults]
+            base_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr
+            default_mntopts = acl,user_xattr
+            enable_periodic_fsck = 0
+            blocksize = 4096
+            inode_size = 256
+            inode_ratio = 16384
+        [fs_types]
+            ext4 = {
+                features = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize
+            }
+
+        """
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Glibc
+import Layers
+package import Model
+import Synchronization
+
+/// The full log of a build: every event, and every line that any program printed.
+package final class BuildLog: Sendable {
+    package let path: String
+    private let descriptor: Int32
+    private let observer: BuildObserver
+    private let start = ContinuousClock.now
+    private let lock = Mutex<Void>(())
+
+    /// Replaces the log of an earlier build.
+    ///
+    /// - Throws: `cannot-create`, `no-space`, `not-permitted`.
+    package init(path: String, observer: @escaping BuildObserver) throws {
+        self.path = path
+        self.observer = observer
+        descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw FlashlayerError.system("write the build log \(path)", .current, code: .cannotCreate)
+        }
+        OutputOwner.adopt(path)
+    }
+
+    deinit {
+        _ = Glibc.close(descriptor)
+    }
+
+    package func tell(_ event: BuildEvent) {
+        lock.withLock { _ in
+            write(Self.line(for: event))
+            observer(event)
+        }
+    }
+
+    /// The last line of a log that ends in failure.
+    package func close(with error: FlashlayerError) {
+        lock.withLock { _ in write("failed: \(error.message) [\(error.code.rawValue)]") }
+    }
+
+    /// Seconds since the build began stand before each line. A log that cannot be written (a full disk) stops no build.
+    private func write(_ line: String) {
+        let hundredths = Int((ContinuousClock.now - start) / .milliseconds(10))
+        let fraction = hundredths % 100
+        let text = "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) \(line)\n"
+        _ = unsafe Array(text.utf8).withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    }
+
+    private static func line(for event: BuildEvent) -> String {
+        switch event {
+        case .note(let text): "note: \(text)"
+        case .warning(let text): "warning: \(text)"
+        case .started(let phase): "== \(phase.rawValue)"
+        case .cached(let phase): "== \(phase.rawValue): cached"
+        case .finished(let phase, let seconds): "== \(phase.rawValue): \((seconds * 10).rounded() / 10) s"
+        case .activity(let text): "-- \(text)"
+        case .output(let source, let line): "\(source): \(line)"
+        }
+    }
+}
+
+/// What a build leaves belongs to the person who called sudo.
+enum OutputOwner {
+    /// A failure changes nothing about the content, so it is none.
+    static func adopt(_ path: String) {
+        guard getuid() == 0, let user = id("SUDO_UID"), let group = id("SUDO_GID") else { return }
+        _ = unsafe lchown(path, user, group)
+    }
+
+    private static func id(_ name: String) -> UInt32? {
+        // SAFETY: nothing in this process changes the environment; the string is copied at once.
+        unsafe getenv(name).flatMap { UInt32(unsafe String(cString: $0)) }
+    }
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+package import Digests
+import DiskImages
+import FoundationEssentials
+import Glibc
+import Layers
+import Model
+import Programs
+import Synchronization
+
+/// Where a build's results go: the image, and beside it its block map, its description and the build's log.
+package struct ImageOutput: Sendable {
+    package enum Format: String, Sendable, CaseIterable {
+        case qcow2, raw
+    }
+
+    package let path: String
+    package let format: Format
+
+    package init(path: String, format: Format) {
+        self.path = path
+        self.format = format
+    }
+
+    /// `kiosk.qcow2` -> `kiosk`; a name without one of our endings is taken whole.
+    private var stem: String {
+        for ending in [".qcow2", ".raw", ".img"] where path.hasSuffix(ending) && path.count > ending.count {
+            return String(path.dropLast(ending.count))
+        }
+        return path
+    }
+
+    package var blockMap: String { stem + ".bmap" }
+    package var description: String { stem + ".json" }
+    package var log: String { stem + ".log" }
+
+    private var folder: String {
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        return folder.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : folder
+    }
+
+    /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
+    func confirmPossible() throws {
+        var status = stat()
+        if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw FlashlayerError(
+                .cannotCreate,
+                "\(path) is there and is no file",
+                advice: "name a file: -o FILE. To put an image onto a device: flashlayer write, or build-and-write"
+            )
+        }
+        guard unsafe access(folder, W_OK | X_OK) == 0 else {
+            throw FlashlayerError.system("write into the folder \(folder)", .current, code: .cannotCreate)
+        }
+    }
+
+    /// Converts the disk, digests it, and puts everything in place: what has its final name is complete.
+    func write(_ disk: String, plan: Plan, work: WorkFolder, log: BuildLog) async throws -> BuildResult {
+        let temporary = "\(path).part-\(getpid())"
+        defer { unsafe unlink(temporary) }
+        log.tell(.activity("writing \(path)"))
+        try await SpaceWatch(path: folder).during {
+            _ = try await QEMU.image().run([
+                "convert", "-q", "-W", "-m", "8", "-f", "qcow2", "-O", format.rawValue, disk, temporary,
+            ])
+        }
+        OutputOwner.adopt(temporary)
+        log.tell(.activity("taking its digests"))
+        let source = try await ImageFormat.open(temporary)
+        let scan = try await ImageScan.scan(source, wholeDigest: true)
+        guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
+        try Self.flush(temporary)
+        let result = BuildResult(
+            image: path,
+            format: format.rawValue,
+            size: scan.size,
+            rawSha256: rawSha256,
+            imageDigest: try scan.imageDigest
+        )
+        let map = try scan.blockMap.xml()
+        let text = try ImageDescription(plan: plan, result: result, log: self.log).json()
+        // What describes the old image must never stand beside the new one.
+        for stale in [blockMap, description] { unsafe unlink(stale) }
+        guard unsafe rename(temporary, path) == 0 else {
+            throw FlashlayerError.system("put the image into \(path)", .current, code: .cannotCreate)
+        }
+        try Self.put(map, into: blockMap)
+        try Self.put(text, into: description)
+        return result
+    }
+
+    private static func put(_ text: String, into path: String) throws {
+        let temporary = "\(path).part-\(getpid())"
+        defer { unsafe unlink(temporary) }
+        do {
+            try Data(text.utf8).write(to: URL(filePath: temporary))
+        } catch {
+            throw FlashlayerError(.cannotCreate, "cannot write \(path): \(error)")
+        }
+        OutputOwner.adopt(temporary)
+        try flush(temporary)
+        guard unsafe rename(temporary, path) == 0 else {
+            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
+        }
+    }
+
+    private static func flush(_ path: String) throws {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw FlashlayerError.system("open \(path)", .current, code: .cannotCreate)
+        }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else {
+            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
+        }
+    }
+}
+
+/// What a build made.
+package struct BuildResult: Sendable, Equatable {
+    /// The path of the image file.
+    package let image: String
+    package let format: String
+    /// Bytes of raw content.
+    package let size: UInt64
+    package let rawSha256: Digest
+    package let imageDigest: ImageDigest
+}
