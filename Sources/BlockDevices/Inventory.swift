@@ -48,7 +48,18 @@ package struct Inventory: Sendable {
             throw Refusal(.partition, path: node.path, evidence: evidence).error
         }
         let subject = subject(node)
-        return disk(subject, refusals: refusals(subject))
+        return disk(subject, refusals: refusals(subject), path: reachable(node, by: path))
+    }
+
+    /// The kernel's name for the node, unless /dev has it under another one only, as in some containers.
+    private func reachable(_ node: BlockNode, by path: String) -> String {
+        var status = stat()
+        guard isThisMachine, unsafe stat(node.path, &status) != 0 || UInt64(status.st_rdev) != node.number.rawValue,
+            let resolved = unsafe realpath(path, nil)
+        else { return node.path }
+        // SAFETY: realpath allocated the string for us.
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
     }
 
     /// Judges a disk as a target. It is opened exclusively for a moment, where nothing else refuses it.
@@ -110,11 +121,11 @@ package struct Inventory: Sendable {
         return node
     }
 
-    private func disk(_ subject: Subject, refusals: [Refusal]) -> Disk {
+    private func disk(_ subject: Subject, refusals: [Refusal], path: String? = nil) -> Disk {
         let node = subject.node
         let hardware = subject.hardware
         return Disk(
-            path: node.path,
+            path: path ?? node.path,
             diskseq: hardware.diskseq,
             size: node.size,
             logicalSectorSize: hardware.logicalSectorSize,

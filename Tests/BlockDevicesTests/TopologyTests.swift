@@ -124,6 +124,24 @@ struct TopologyTests {
         #expect(try machine.codes("/dev/sda") == [.internalDisk])
     }
 
+    @Test("an overlay over /usr shows the /usr that it hides")
+    func systemExtension() throws {
+        let machine = try FakeMachine.plain()
+        machine.mount("0:40", "/run", "tmpfs", "tmpfs")
+        machine.mount("0:41", "/usr", "overlay", "sysext", options: "ro,lowerdir=/run/systemd/sysext/meta/usr:/usr")
+        #expect(try machine.codes("/dev/sda") == [.systemDisk, .mounted, .internalDisk])
+        #expect(try machine.codes("/dev/sdb") == [])
+    }
+
+    @Test("compressed swap in memory that spills to a partition")
+    func zram() throws {
+        let machine = try FakeMachine.plain()
+        try machine.disk("zram0", "253:0", .virtual, ["backing_dev": "/dev/sdb1"]).swap("/dev/zram0")
+        #expect(
+            try machine.evidence("/dev/sdb", .systemDisk) == "/dev/zram0 used as swap (/dev/zram0), on /dev/sdb1"
+        )
+    }
+
     @Test("a container does not see what its root lies on: every physical disk is refused, a loop device is not")
     func container() throws {
         let machine = try FakeMachine()
