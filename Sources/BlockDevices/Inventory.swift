@@ -32,9 +32,13 @@ package struct Inventory: Sendable {
     /// All whole disks, judged without an image. What has no size because nothing is attached to it, such as a free
     /// loop device, is left out; an empty card reader is a disk without a medium.
     package func disks() -> [Disk] {
-        view.disks.map { subject($0) }
-            .filter { $0.node.size > 0 || !$0.hardware.transport.isVirtual }
-            .map { disk($0, refusals: refusals($0)) }
+        let nodes = view.disks.filter { $0.size > 0 || !(hardware[$0.number]?.transport.isVirtual ?? false) }
+        let found = contents.contents(of: nodes.filter { $0.size > 0 }.map(\.path))
+        return nodes.map { node in
+            let outcome = found[node.path] ?? .unreadable
+            let subject = subject(node, outcome)
+            return disk(subject, outcome, refusals: refusals(subject))
+        }
     }
 
     /// The disk behind a path; links such as those in /dev/disk/by-id are followed.
@@ -43,12 +47,12 @@ package struct Inventory: Sendable {
     package func disk(at path: String) throws -> Disk {
         let node = try node(at: path)
         if node.isPartition {
-            let subject = subject(node, probing: false)
-            let evidence = Rule.partition.evidence(subject)
+            let evidence = Rule.partition.evidence(subject(node, .unreadable))
             throw Refusal(.partition, path: node.path, evidence: evidence).error
         }
-        let subject = subject(node)
-        return disk(subject, refusals: refusals(subject), path: reachable(node, by: path))
+        let outcome = node.size > 0 ? contents.contents(of: [node.path])[node.path] ?? .unreadable : .unreadable
+        let subject = subject(node, outcome)
+        return disk(subject, outcome, refusals: refusals(subject), path: reachable(node, by: path))
     }
 
     /// The kernel's name for the node, unless /dev has it under another one only, as in some containers.
@@ -76,16 +80,14 @@ package struct Inventory: Sendable {
         BlockDevices.refusals(subject)
     }
 
-    private func subject(_ node: BlockNode, probing: Bool = true) -> Subject {
+    private func subject(_ node: BlockNode, _ outcome: ProbeOutcome) -> Subject {
         Subject(
             node: node,
             view: view,
             system: system,
             hardware: hardware[node.number] ?? HardwareFacts(),
-            content: probing && node.size > 0
-                ? contents.content(of: node.path)
-                    ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
-                : nil
+            content: outcome.content
+                ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
         )
     }
 
@@ -121,7 +123,7 @@ package struct Inventory: Sendable {
         return node
     }
 
-    private func disk(_ subject: Subject, refusals: [Refusal], path: String? = nil) -> Disk {
+    private func disk(_ subject: Subject, _ outcome: ProbeOutcome, refusals: [Refusal], path: String? = nil) -> Disk {
         let node = subject.node
         let hardware = subject.hardware
         return Disk(
@@ -142,7 +144,9 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
-            contents: node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
+            contents: outcome == .notResponding
+                ? "not responding"
+                : node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
             refusals: refusals,
             subject: subject
         )
@@ -196,20 +200,5 @@ package struct Inventory: Sendable {
     private func mountPoints(of number: DeviceNumber) -> [String] {
         let points = view.mounts.filter { view.ground(of: $0) == .devices([number]) }.map(\.mountPoint)
         return Set(points).sorted()
-    }
-}
-
-/// Who reads what lies on a disk.
-package protocol ContentSource: Sendable {
-    /// nil when it cannot be read. May block as long as the disk does.
-    func content(of path: String) -> DiskContent?
-}
-
-/// libblkid, on this thread.
-package struct ProbedContents: ContentSource {
-    package init() {}
-
-    package func content(of path: String) -> DiskContent? {
-        try? ContentProbe(path).content()
     }
 }

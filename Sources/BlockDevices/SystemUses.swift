@@ -16,7 +16,8 @@ package struct SystemUses: Sendable {
     init(_ view: SystemView) {
         // Other processes' roots are containers: what they mount is `mounted`, not the system.
         let ours = view.mounts.filter { $0.process == nil || $0.process == 1 }
-        var uses = ours.filter(\.isSystem).map { mount in
+        var seen: Set<String> = []
+        var uses = ours.filter { $0.isSystem && seen.insert("\($0.device) \($0.mountPoint)").inserted }.map { mount in
             Use(what: "mounted at \(mount.mountPoint) \(mount.place)", footing: view.footing(of: mount))
         }
         var unknown = uses.flatMap { use in use.footing.unknown.map { "\($0), \(use.what)" } }
