@@ -33,11 +33,11 @@ package struct Inventory: Sendable {
     /// loop device, is left out; an empty card reader is a disk without a medium.
     package func disks() -> [Disk] {
         let nodes = view.disks.filter { $0.size > 0 || !(hardware[$0.number]?.transport.isVirtual ?? false) }
-        let found = contents.contents(of: nodes.filter { $0.size > 0 }.map(\.path))
+        let found = contents.contents(of: nodes.filter { isProbed($0) }.map(\.path))
         return nodes.map { node in
             let outcome = found[node.path] ?? .unreadable
             let subject = subject(node, outcome)
-            return disk(subject, outcome, refusals: refusals(subject))
+            return disk(subject, outcome)
         }
     }
 
@@ -50,9 +50,10 @@ package struct Inventory: Sendable {
             let evidence = Rule.partition.evidence(subject(node, .unreadable))
             throw Refusal(.partition, path: node.path, evidence: evidence).error
         }
-        let outcome = node.size > 0 ? contents.contents(of: [node.path])[node.path] ?? .unreadable : .unreadable
+        let found = isProbed(node) ? contents.contents(of: [node.path]) : [:]
+        let outcome = found[node.path] ?? .unreadable
         let subject = subject(node, outcome)
-        return disk(subject, outcome, refusals: refusals(subject), path: reachable(node, by: path))
+        return disk(subject, outcome, path: reachable(node, by: path))
     }
 
     /// The kernel's name for the node, unless /dev has it under another one only, as in some containers.
@@ -70,14 +71,15 @@ package struct Inventory: Sendable {
     package func refusals(of disk: Disk, for request: WriteRequest) -> [Refusal] {
         var subject = disk.subject
         subject.request = request
-        let found = refusals(subject)
+        let found = subject.refusals
         guard !found.contains(where: { !$0.overridable }), isThisMachine else { return found }
         subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
-        return refusals(subject)
+        return subject.refusals
     }
 
-    private func refusals(_ subject: Subject) -> [Refusal] {
-        BlockDevices.refusals(subject)
+    /// A floppy drive, which many virtual machines seem to have, takes seconds to say that it is empty.
+    private func isProbed(_ node: BlockNode) -> Bool {
+        node.size > 0 && hardware[node.number]?.transport != .floppy
     }
 
     private func subject(_ node: BlockNode, _ outcome: ProbeOutcome) -> Subject {
@@ -123,7 +125,7 @@ package struct Inventory: Sendable {
         return node
     }
 
-    private func disk(_ subject: Subject, _ outcome: ProbeOutcome, refusals: [Refusal], path: String? = nil) -> Disk {
+    private func disk(_ subject: Subject, _ outcome: ProbeOutcome, path: String? = nil) -> Disk {
         let node = subject.node
         let hardware = subject.hardware
         return Disk(
@@ -147,7 +149,7 @@ package struct Inventory: Sendable {
             contents: outcome == .notResponding
                 ? "not responding"
                 : node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
-            refusals: refusals,
+            refusals: subject.refusals,
             subject: subject
         )
     }

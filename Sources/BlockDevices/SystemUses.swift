@@ -25,7 +25,10 @@ package struct SystemUses: Sendable {
             unknown.append("mountinfo shows no root file system")
         }
         for swap in view.swaps {
-            let footing = view.names[swap.path].map { view.footing(of: $0) } ?? view.footing(ofFile: swap.path)
+            var footing = view.names[swap.path].map { view.footing(of: $0) } ?? view.footing(ofFile: swap.path)
+            if !swap.isFile && view.names[swap.path] == nil {
+                footing.unknown.append("\(swap.path) is no known device")
+            }
             uses.append(Use(what: "used as swap (\(swap.path))", footing: footing))
             unknown += footing.unknown.map { "\($0), used as swap (\(swap.path))" }
         }

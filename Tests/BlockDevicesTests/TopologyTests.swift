@@ -186,7 +186,7 @@ struct TopologyTests {
         #expect(try machine.codes("/dev/sdb") == [])
     }
 
-    @Test("a root on something unheard of, or none at all, refuses every disk")
+    @Test("a root or swap on something unheard of, or no root at all, refuses every disk")
     func unknown() throws {
         let strange = try FakeMachine()
         try strange.stick()
@@ -197,6 +197,10 @@ struct TopologyTests {
         try chroot.stick()
         #expect(try chroot.codes("/dev/sdb") == [.systemDisk])
         #expect(try chroot.evidence("/dev/sdb", .systemDisk)?.contains("no root file system") == true)
+
+        let swapping = try FakeMachine.plain()
+        swapping.swap("/dev/mapper/unheard-of")
+        #expect(try swapping.codes("/dev/sdb") == [.systemDisk])
 
         let vanished = try FakeMachine()
         try vanished.stick()
