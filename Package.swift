@@ -40,7 +40,7 @@ let rooms: [Target] = [
     .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
     .target(name: "Layers", dependencies: ["Model", "Digests", .toml]),
     .target(name: "DiskImages", dependencies: ["Model", "Threads", "Digests", "Programs", "CLinux"]),
-    .target(name: "BlockDevices", dependencies: ["Model", "CUdev", "CBlkid", "CLinux"]),
+    .target(name: "BlockDevices", dependencies: ["Model", "Threads", "CUdev", "CBlkid", "CLinux"]),
     .target(
         name: "Flashing",
         dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
@@ -71,7 +71,10 @@ let tests: [Target] = [
     .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
-    .testTarget(name: "DeviceTests", dependencies: ["BlockDevices", "Model", "Programs", "CLinux", "TestSupport"]),
+    .testTarget(
+        name: "DeviceTests",
+        dependencies: ["BlockDevices", "Model", "Programs", "Threads", "CLinux", "TestSupport"]
+    ),
     .testTarget(
         name: "FlashlayerCommandsTests",
         dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport"]

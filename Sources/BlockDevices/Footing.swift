@@ -80,20 +80,16 @@ private struct Descent {
             }
         case .zfsPool(let pool): footing.zfsPools.insert(pool)
         case .folders(let folders):
-            for folder in folders { visit(path: folder, process: mount.process, way: way) }
+            for folder in folders { visit(path: folder, process: mount.process, below: mount, way: way) }
         case .noDisk: break
         case .unknown(let why): footing.unknown.append(why)
         }
     }
 
-    mutating func visit(path: String, process: Int?, way: [DeviceNumber]) {
-        guard path.hasPrefix("/"), let mount = view.mount(holding: path, process: process) else {
+    mutating func visit(path: String, process: Int?, below covering: Mount? = nil, way: [DeviceNumber]) {
+        // In a container the folders below its root belong to the host, and no mount is seen that holds them.
+        guard path.hasPrefix("/"), let mount = view.mount(holding: path, process: process, below: covering) else {
             footing.unknown.append("no mount is seen that holds \(path)")
-            return
-        }
-        // In a container the folders below its root belong to the host and are not seen from inside.
-        if mounts.contains(mount.id), case .folders = view.ground(of: mount) {
-            footing.unknown.append("\(path) lies outside of what this process sees")
             return
         }
         visit(mount, way: way)

@@ -32,9 +32,13 @@ package struct Inventory: Sendable {
     /// All whole disks, judged without an image. What has no size because nothing is attached to it, such as a free
     /// loop device, is left out; an empty card reader is a disk without a medium.
     package func disks() -> [Disk] {
-        view.disks.map { subject($0) }
-            .filter { $0.node.size > 0 || !$0.hardware.transport.isVirtual }
-            .map { disk($0, refusals: refusals($0)) }
+        let nodes = view.disks.filter { $0.size > 0 || !(hardware[$0.number]?.transport.isVirtual ?? false) }
+        let found = contents.contents(of: nodes.filter { isProbed($0) }.map(\.path))
+        return nodes.map { node in
+            let outcome = found[node.path] ?? .unreadable
+            let subject = subject(node, outcome)
+            return disk(subject, outcome)
+        }
     }
 
     /// The disk behind a path; links such as those in /dev/disk/by-id are followed.
@@ -43,38 +47,49 @@ package struct Inventory: Sendable {
     package func disk(at path: String) throws -> Disk {
         let node = try node(at: path)
         if node.isPartition {
-            let subject = subject(node, probing: false)
-            let evidence = Rule.partition.evidence(subject)
+            let evidence = Rule.partition.evidence(subject(node, .unreadable))
             throw Refusal(.partition, path: node.path, evidence: evidence).error
         }
-        let subject = subject(node)
-        return disk(subject, refusals: refusals(subject))
+        let found = isProbed(node) ? contents.contents(of: [node.path]) : [:]
+        let outcome = found[node.path] ?? .unreadable
+        let subject = subject(node, outcome)
+        return disk(subject, outcome, path: reachable(node, by: path))
+    }
+
+    /// The kernel's name for the node, unless /dev has it under another one only, as in some containers.
+    private func reachable(_ node: BlockNode, by path: String) -> String {
+        var status = stat()
+        guard isThisMachine, unsafe stat(node.path, &status) != 0 || UInt64(status.st_rdev) != node.number.rawValue,
+            let resolved = unsafe realpath(path, nil)
+        else { return node.path }
+        // SAFETY: realpath allocated the string for us.
+        defer { unsafe free(resolved) }
+        return unsafe String(cString: resolved)
     }
 
     /// Judges a disk as a target. It is opened exclusively for a moment, where nothing else refuses it.
     package func refusals(of disk: Disk, for request: WriteRequest) -> [Refusal] {
         var subject = disk.subject
         subject.request = request
-        let found = refusals(subject)
+        let found = subject.refusals
         guard !found.contains(where: { !$0.overridable }), isThisMachine else { return found }
         subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
-        return refusals(subject)
+        return subject.refusals
     }
 
-    private func refusals(_ subject: Subject) -> [Refusal] {
-        BlockDevices.refusals(subject)
+    /// A floppy drive, which many virtual machines seem to have, takes seconds to say that it is empty.
+    private func isProbed(_ node: BlockNode) -> Bool {
+        node.size > 0 && hardware[node.number]?.transport != .floppy
     }
 
-    private func subject(_ node: BlockNode, probing: Bool = true) -> Subject {
+    private func subject(_ node: BlockNode, _ outcome: ProbeOutcome) -> Subject {
         Subject(
             node: node,
             view: view,
             system: system,
             hardware: hardware[node.number] ?? HardwareFacts(),
-            content: probing && node.size > 0
-                ? contents.content(of: node.path)
-                    ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
-                : nil
+            content: outcome.content
+                ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
         )
     }
 
@@ -110,11 +125,11 @@ package struct Inventory: Sendable {
         return node
     }
 
-    private func disk(_ subject: Subject, refusals: [Refusal]) -> Disk {
+    private func disk(_ subject: Subject, _ outcome: ProbeOutcome, path: String? = nil) -> Disk {
         let node = subject.node
         let hardware = subject.hardware
         return Disk(
-            path: node.path,
+            path: path ?? node.path,
             diskseq: hardware.diskseq,
             size: node.size,
             logicalSectorSize: hardware.logicalSectorSize,
@@ -131,8 +146,10 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
-            contents: node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
-            refusals: refusals,
+            contents: outcome == .notResponding
+                ? "not responding"
+                : node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
+            refusals: subject.refusals,
             subject: subject
         )
     }
@@ -185,20 +202,5 @@ package struct Inventory: Sendable {
     private func mountPoints(of number: DeviceNumber) -> [String] {
         let points = view.mounts.filter { view.ground(of: $0) == .devices([number]) }.map(\.mountPoint)
         return Set(points).sorted()
-    }
-}
-
-/// Who reads what lies on a disk.
-package protocol ContentSource: Sendable {
-    /// nil when it cannot be read. May block as long as the disk does.
-    func content(of path: String) -> DiskContent?
-}
-
-/// libblkid, on this thread.
-package struct ProbedContents: ContentSource {
-    package init() {}
-
-    package func content(of path: String) -> DiskContent? {
-        try? ContentProbe(path).content()
     }
 }

@@ -60,14 +60,14 @@ extension Subject: CustomStringConvertible {
     package var description: String { node.path }
 }
 
-/// Judges a device by every rule: the same function for `devices`, `write` and all others.
-package func refusals(_ subject: Subject) -> [Refusal] {
-    Rule.all.compactMap { rule in
-        let evidence = rule.evidence(subject)
-        guard !evidence.isEmpty, !(rule.isOverridable && subject.request.allowed.contains(rule.code)) else {
-            return nil
+extension Subject {
+    /// What every rule says: the same question for `devices`, `write` and all others.
+    package var refusals: [Refusal] {
+        Rule.all.compactMap { rule in
+            let evidence = rule.evidence(self)
+            guard !evidence.isEmpty, !(rule.isOverridable && request.allowed.contains(rule.code)) else { return nil }
+            return Refusal(rule, path: node.path, evidence: evidence)
         }
-        return Refusal(rule, path: subject.node.path, evidence: evidence)
     }
 }
 

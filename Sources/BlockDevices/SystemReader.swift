@@ -54,13 +54,18 @@ struct SystemReader {
                 partitionNumber: partition,
                 start: (tree.number(path + "/start") ?? 0) << 9,
                 holders: tree.names(in: path + "/holders").compactMap { byName[$0] },
-                slaves: tree.names(in: path + "/slaves").compactMap { byName[$0] },
+                slaves: (tree.names(in: path + "/slaves") + zramBacking(path)).compactMap { byName[$0] },
                 loop: readLoop(path, node: "/dev/" + name),
                 mapperName: tree.text(path + "/dm/name"),
                 properties: entry.properties,
                 links: entry.links
             )
         }
+    }
+
+    /// zram can move pages that do not compress to a disk, which it names by its node.
+    private func zramBacking(_ path: String) -> [String] {
+        tree.text(path + "/backing_dev").map { [$0.lastComponent] } ?? []
     }
 
     private func readLoop(_ path: String, node: String) -> LoopBacking? {

@@ -16,7 +16,8 @@ package struct SystemUses: Sendable {
     init(_ view: SystemView) {
         // Other processes' roots are containers: what they mount is `mounted`, not the system.
         let ours = view.mounts.filter { $0.process == nil || $0.process == 1 }
-        var uses = ours.filter(\.isSystem).map { mount in
+        var seen: Set<String> = []
+        var uses = ours.filter { $0.isSystem && seen.insert("\($0.device) \($0.mountPoint)").inserted }.map { mount in
             Use(what: "mounted at \(mount.mountPoint) \(mount.place)", footing: view.footing(of: mount))
         }
         var unknown = uses.flatMap { use in use.footing.unknown.map { "\($0), \(use.what)" } }
@@ -24,7 +25,10 @@ package struct SystemUses: Sendable {
             unknown.append("mountinfo shows no root file system")
         }
         for swap in view.swaps {
-            let footing = view.names[swap.path].map { view.footing(of: $0) } ?? view.footing(ofFile: swap.path)
+            var footing = view.names[swap.path].map { view.footing(of: $0) } ?? view.footing(ofFile: swap.path)
+            if !swap.isFile && view.names[swap.path] == nil {
+                footing.unknown.append("\(swap.path) is no known device")
+            }
             uses.append(Use(what: "used as swap (\(swap.path))", footing: footing))
             unknown += footing.unknown.map { "\($0), used as swap (\(swap.path))" }
         }

@@ -59,9 +59,11 @@ package struct SystemView: Sendable {
     }
 
     /// The mount that a path lies on, as the process sees it that the mounts belong to; the last one mounted counts.
-    func mount(holding path: String, process: Int?) -> Mount? {
+    ///
+    /// - Parameter covering: a mount to look below: an overlay over /usr shows the /usr that it hides.
+    func mount(holding path: String, process: Int?, below covering: Mount? = nil) -> Mount? {
         var best: Mount?
-        for mount in mounts where mount.process == process {
+        for mount in mounts where mount.process == process && mount.id != covering?.id {
             let point = mount.mountPoint
             guard point == "/" || path == point || path.hasPrefix(point + "/") else { continue }
             if point.utf8.count >= best?.mountPoint.utf8.count ?? 0 { best = mount }

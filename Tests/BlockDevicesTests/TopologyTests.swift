@@ -124,6 +124,24 @@ struct TopologyTests {
         #expect(try machine.codes("/dev/sda") == [.internalDisk])
     }
 
+    @Test("an overlay over /usr shows the /usr that it hides")
+    func systemExtension() throws {
+        let machine = try FakeMachine.plain()
+        machine.mount("0:40", "/run", "tmpfs", "tmpfs")
+        machine.mount("0:41", "/usr", "overlay", "sysext", options: "ro,lowerdir=/run/systemd/sysext/meta/usr:/usr")
+        #expect(try machine.codes("/dev/sda") == [.systemDisk, .mounted, .internalDisk])
+        #expect(try machine.codes("/dev/sdb") == [])
+    }
+
+    @Test("compressed swap in memory that spills to a partition")
+    func zram() throws {
+        let machine = try FakeMachine.plain()
+        try machine.disk("zram0", "253:0", .virtual, ["backing_dev": "/dev/sdb1"]).swap("/dev/zram0")
+        #expect(
+            try machine.evidence("/dev/sdb", .systemDisk) == "/dev/zram0 used as swap (/dev/zram0), on /dev/sdb1"
+        )
+    }
+
     @Test("a container does not see what its root lies on: every physical disk is refused, a loop device is not")
     func container() throws {
         let machine = try FakeMachine()
@@ -168,7 +186,7 @@ struct TopologyTests {
         #expect(try machine.codes("/dev/sdb") == [])
     }
 
-    @Test("a root on something unheard of, or none at all, refuses every disk")
+    @Test("a root or swap on something unheard of, or no root at all, refuses every disk")
     func unknown() throws {
         let strange = try FakeMachine()
         try strange.stick()
@@ -179,6 +197,10 @@ struct TopologyTests {
         try chroot.stick()
         #expect(try chroot.codes("/dev/sdb") == [.systemDisk])
         #expect(try chroot.evidence("/dev/sdb", .systemDisk)?.contains("no root file system") == true)
+
+        let swapping = try FakeMachine.plain()
+        swapping.swap("/dev/mapper/unheard-of")
+        #expect(try swapping.codes("/dev/sdb") == [.systemDisk])
 
         let vanished = try FakeMachine()
         try vanished.stick()

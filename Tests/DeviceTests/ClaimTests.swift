@@ -8,6 +8,7 @@ import Model
 import Programs
 import TestSupport
 import Testing
+import Threads
 
 @Suite("Claiming a device", .enabled(if: LoopDevice.isAvailable, Comment(rawValue: LoopDevice.requirement)))
 struct ClaimTests {
@@ -45,12 +46,23 @@ struct ClaimTests {
         let loop = try LoopDevice(size: 1 << 20)
         defer { loop.close() }
         let disk = try Inventory().disk(at: loop.path)
-        let holder = try Program("flock", debianPackage: "util-linux")
-        async let held = holder.outcome([loop.path, "sleep", "1"])
-        try await Task.sleep(for: .milliseconds(300))
-        #expect(refusal { _ = try Claim(disk.identity, lockTimeout: .milliseconds(200)) } == .busy)
-        _ = try Claim(disk.identity, lockTimeout: .seconds(5))
-        #expect(try await held.status == 0)
+        let (locks, locked) = AsyncStream.makeStream(of: Void.self)
+        let holder = Task {
+            try await Program("flock", debianPackage: "util-linux")
+                .outcome([loop.path, "sh", "-c", "echo locked >&2; exec sleep 60"]) { _ in locked.yield() }
+        }
+        for await _ in locks { break }
+        let identity = disk.identity
+        let first = try await onOwnThread(named: "claim") {
+            refusal { _ = try Claim(identity, lockTimeout: .milliseconds(200)) }
+        }
+        #expect(first == .busy)
+        async let second = onOwnThread(named: "claim") {
+            refusal { _ = try Claim(identity, lockTimeout: .seconds(10)) }
+        }
+        holder.cancel()
+        #expect(try await second == nil)
+        _ = try? await holder.value
     }
 
     @Test("a device that a program has open exclusively is in use")

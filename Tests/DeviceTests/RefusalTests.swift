@@ -12,6 +12,7 @@ import Testing
 /// The rules against this machine's own kernel.
 @Suite(
     "Refusing a device",
+    .serialized,
     .enabled(if: LoopDevice.isAvailable, Comment(rawValue: LoopDevice.requirement))
 )
 struct RefusalTests {
@@ -63,7 +64,9 @@ struct RefusalTests {
         defer { loop.close() }
         try await mke2fs(loop.path)
         let folder = try TemporaryFolder()
-        let script = "mount \(loop.path) \(folder.path) && touch \(folder.path)/there && echo up >&2 && sleep 60"
+        // The new namespace begins with a copy of every mount: those of other tests must not live on in it.
+        let script =
+            "grep ^/dev/loop /proc/mounts | cut -d ' ' -f 2 | xargs -r umount; mount \(loop.path) \(folder.path) && touch \(folder.path)/there && echo up >&2 && sleep 60"
         let (ups, up) = AsyncStream.makeStream(of: Void.self)
         let holder = Task {
             try await Program("unshare", debianPackage: "util-linux")

@@ -193,7 +193,9 @@ package final class FakeMachine {
     private struct Contents: ContentSource {
         let contents: [String: DiskContent]
 
-        func content(of path: String) -> DiskContent? { contents[path] }
+        func contents(of paths: [String]) -> [String: ProbeOutcome] {
+            Dictionary(paths.map { ($0, contents[$0].map { .content($0) } ?? .unreadable) }) { first, _ in first }
+        }
     }
 }
 

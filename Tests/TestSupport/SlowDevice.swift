@@ -21,13 +21,15 @@ package final class SlowDevice: Sendable {
     /// - Parameters:
     ///   - size: bytes.
     ///   - delay: of each write request, in milliseconds.
-    package init(size: UInt64, delay: Int) async throws {
+    ///   - readDelay: of each read request, in milliseconds.
+    package init(size: UInt64, delay: Int, readDelay: Int = 0) async throws {
         let folder = try TemporaryFolder()
         let file = try folder.write("", to: "disk")
         let nbdfuse = try Program("nbdfuse", debianPackage: "nbdfuse")
         let server = Task {
             _ = try await nbdfuse.outcome([
                 file, "--command", "nbdkit", "-s", "memory", "\(size)", "--filter=delay", "wdelay=\(delay)ms",
+                "rdelay=\(readDelay)ms",
             ])
         }
         var status = stat()

@@ -32,7 +32,7 @@ struct Devices: Operation {
     var common: CommonOptions
 
     func perform(_ console: Console) async throws {
-        let disks = try await onOwnThread(named: "devices") { try Inventory().disks() }
+        let disks = try await onAbandonableThread(named: "devices") { try Inventory().disks() }
         if json {
             let encoder = JSONEncoder()
             encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
