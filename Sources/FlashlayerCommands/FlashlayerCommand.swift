@@ -22,7 +22,8 @@ package struct FlashlayerCommand: AsyncParsableCommand {
         version: Version.string,
         subcommands: [EngineCommand.self],
         groupedSubcommands: [
-            CommandGroup(name: "Images", subcommands: [Build.self, BootTestCommand.self, PlanShow.self]),
+            CommandGroup(name: "The main job", subcommands: [BuildAndWrite.self]),
+            CommandGroup(name: "Images", subcommands: [PlanShow.self, Build.self, BootTestCommand.self]),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
         ]
     )

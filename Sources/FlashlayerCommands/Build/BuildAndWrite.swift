@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ArgumentParser
+import BlockDevices
+import DiskImages
+import ImageBuilder
+import Layers
+import Model
+
+/// `flashlayer build-and-write`: the main job.
+struct BuildAndWrite: Operation {
+    static let configuration = CommandConfiguration(
+        commandName: "build-and-write",
+        abstract: "Build an image and write it to a disk, proving every byte: the main job.",
+        discussion: """
+            The disk is judged and you confirm it before the build starts, so that nothing waits for you afterwards. \
+            When the image is ready, the disk must still be the one that you chose; then it is written and read back \
+            as by `flashlayer write`. The image stays in the current folder, as `flashlayer build` leaves it.
+
+              flashlayer build-and-write /dev/sdb --project examples/kiosk
+              flashlayer build-and-write /dev/loop0 --project examples/kiosk --allow virtual --yes
+            """
+    )
+
+    @Argument(help: "The disk, such as /dev/sdb: a whole disk, not a partition.")
+    var target: String
+
+    @Option(
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder")
+    )
+    var project: String?
+
+    @OptionGroup var recipe: ProjectOptions
+
+    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"))
+    var output: String?
+
+    @Option(help: "The image's format: qcow2 or raw. Default: what the name of the file says, else qcow2.")
+    var format: ImageOutput.Format?
+
+    @OptionGroup var build: BuildOptions
+    @OptionGroup var flash: FlashOptions
+    @OptionGroup var common: CommonOptions
+
+    func perform(_ console: Console) async throws {
+        try await FlashRun.summarised(json: flash.engine.json) {
+            let run = FlashRun(options: flash, console: console)
+            _ = try flash.allowed()
+            let plan = try await recipe.plan(project)
+            let output = Build.place(output, format: format, name: plan.name)
+            let cache = try Cache()
+            let files = [output.path, cache.path] + plan.baseFiles
+
+            let chosen = try run.judge(target, expectedSize: try await expectedSize(plan), files: files)
+            try run.confirm(chosen)
+
+            let result = try await ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
+                .run { BuildReporter.show($0, on: console) }
+            console.clearStatus()
+            console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
+
+            let source = try await ImageFormat.open(result.image)
+            let disk = try run.judge(target, image: source.facts, files: files + source.files)
+            guard disk.identity == chosen.identity else {
+                throw FlashlayerError(
+                    .changed,
+                    "\(target) is not the disk any more that was chosen before the build",
+                    advice: "nothing was written to it; choose again: flashlayer write \(result.image) \(target)"
+                )
+            }
+            try await run.write(source.facts, to: disk)
+        }
+    }
+
+    /// Bytes of the image that will be built; a base image that is not enlarged keeps its size.
+    private func expectedSize(_ plan: Plan) async throws -> UInt64 {
+        switch plan.base {
+        case .bootstrap: plan.image.bootstrapSize
+        case .image(let path, _): max(plan.image.size ?? 0, try await ImageFormat.open(path).facts.size)
+        }
+    }
+}
+
+extension Plan {
+    /// Files that the build reads and that the target must not hold.
+    fileprivate var baseFiles: [String] {
+        switch base {
+        case .bootstrap: layers.map(\.path)
+        case .image(let path, _): [path] + layers.map(\.path)
+        }
+    }
+}
