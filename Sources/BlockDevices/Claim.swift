@@ -54,18 +54,18 @@ package struct Claim: ~Copyable {
     ///
     /// Without CAP_SYS_ADMIN they stay: the claim alone keeps them from being mounted.
     ///
-    /// - Throws: `inUse` when one is open.
-    package func removePartitionNodes() throws {
+    /// - Parameter timeout: how long a partition may stay open: udev may still be looking at it from before the claim.
+    /// - Throws: `inUse` when one is open for longer.
+    package func removePartitionNodes(timeout: Duration = .seconds(3)) throws {
+        let deadline = ContinuousClock.now + timeout
         for partition in KernelPartitions.list(of: identity.deviceNumber) {
-            switch KernelPartitions.remove(partition.number, descriptor) {
-            case nil: continue
-            case let error? where error.value == EBUSY:
-                throw Refusal(
-                    .inUse,
-                    path: identity.path,
-                    evidence: ["its partition \(partition.number) is open in another program"]
-                ).error
-            default: return
+            while let error = KernelPartitions.remove(partition.number, descriptor) {
+                guard error.value == EBUSY else { return }
+                guard ContinuousClock.now < deadline else {
+                    let evidence = "its partition \(partition.number) is open in another program"
+                    throw Refusal(.inUse, path: identity.path, evidence: [evidence]).error
+                }
+                usleep(50_000)
             }
         }
     }

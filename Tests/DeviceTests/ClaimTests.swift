@@ -175,7 +175,7 @@ struct ClaimTests {
         let claim = try Claim(try Inventory().disk(at: loop.path).identity)
         let descriptor = unsafe open("\(loop.path)p1", O_RDONLY | O_CLOEXEC)
         defer { close(descriptor) }
-        #expect(refusal { try claim.removePartitionNodes() } == .inUse)
+        #expect(refusal { try claim.removePartitionNodes(timeout: .milliseconds(200)) } == .inUse)
     }
 
     @Test("a claim that goes away lets the device go")

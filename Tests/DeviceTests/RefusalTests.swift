@@ -38,7 +38,6 @@ struct RefusalTests {
         #expect(try codes(loop) == [.mounted])
         #expect(try evidence(loop).hasPrefix("\(loop.path) mounted at \(mount.path) (mountinfo "))
         mount.close()
-        #expect(try codes(loop) == [])
     }
 
     @Test("a loop device with a mounted partition")
@@ -220,15 +219,6 @@ struct RefusalTests {
             for: WriteRequest(allowed: Set(Rule.all.map(\.code)))
         )
         #expect(refused.map(\.code).contains(.systemDisk))
-    }
-
-    @Test("a list of disks answers fast")
-    func speed() throws {
-        let loops = try (0..<4).map { _ in try LoopDevice(size: 1 << 20) }
-        defer { for loop in loops { loop.close() } }
-        let start = ContinuousClock.now
-        #expect(try Inventory().disks().count >= 4)
-        #expect(ContinuousClock.now - start < .seconds(1))
     }
 
     private func codes(_ loop: LoopDevice, _ request: WriteRequest = WriteRequest(allowed: [.virtual])) throws

@@ -76,9 +76,16 @@ package final class LoopDevice: Sendable {
     /// Detaches and attaches the same file at the same node, which makes it a new medium for the kernel.
     package func reattach(sectorSize: Int = 512) throws {
         detach()
-        let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
-        defer { Glibc.close(loop) }
-        try Self.configure(loop, file: backingFile, sectorSize: sectorSize, readOnly: false)
+        // While anybody looks at it, such as udev, the kernel puts the detaching off.
+        for attempt in 1... {
+            let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
+            defer { Glibc.close(loop) }
+            do {
+                return try Self.configure(loop, file: backingFile, sectorSize: sectorSize, readOnly: false)
+            } catch let error as Errno where error.value == EBUSY && attempt < 100 {
+                usleep(20_000)
+            }
+        }
     }
 
     /// Bytes of the device, read past the page cache of the file below it.

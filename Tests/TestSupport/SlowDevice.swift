@@ -46,14 +46,20 @@ package final class SlowDevice: Sendable {
         loop = try LoopDevice(attaching: file)
     }
 
-    /// Takes it all apart; must be called.
+    /// Takes it all apart; must be called. Whoever still waits for the device gets an error.
     package func close() async throws {
         loop.close()
         let fusermount = try Program("fusermount3", debianPackage: "fuse3")
         for _ in 0..<50 {
-            if try await fusermount.outcome(["-u", folder.file("disk")]).status == 0 { break }
+            if try await fusermount.outcome(["-u", folder.file("disk")]).status == 0 {
+                _ = await server.result
+                return
+            }
             try await Task.sleep(for: .milliseconds(100))
         }
+        // Somebody reads it yet, and a slow device may keep them for minutes: without its server it fails at once.
+        server.cancel()
         _ = await server.result
+        _ = try await fusermount.outcome(["-u", "-z", folder.file("disk")])
     }
 }
