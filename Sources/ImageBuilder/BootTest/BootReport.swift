@@ -52,7 +52,9 @@ package struct BootReport: Sendable, Equatable {
     package var complaint: String? {
         if !failedUnits.isEmpty { return "failed units: \(failedUnits.joined(separator: ", "))" }
         if let check = checks.first(where: { $0.status != 0 }) {
-            let output = check.output.isEmpty ? "" : ":\n  \(check.output.split(separator: "\n").suffix(5).joined(separator: "\n  "))"
+            let output =
+                check.output.isEmpty
+                ? "" : ":\n  \(check.output.split(separator: "\n").suffix(5).joined(separator: "\n  "))"
             return "the check `\(check.command)` ended with status \(check.status)\(output)"
         }
         return state == "running" ? nil : "the system is \(state)"
