@@ -79,8 +79,12 @@ let tests: [Target] = [
         name: "FlashlayerCommandsTests",
         dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport"]
     ),
+    .testTarget(
+        name: "ImageBuilderTests",
+        dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport"]
+    ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
-    .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "TestSupport", .toml]),
+    .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),
     .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model"]),
 ]
 

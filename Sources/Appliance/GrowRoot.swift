@@ -52,6 +52,41 @@ struct GrowRoot {
         }
     }
 
+    /// systemd-repart(8) enlarges a partition whose type says that it is the root, and would make a new one if there were
+    /// none: so it is only told to where the root has that type.
+    ///
+    /// - Returns: nil when all is as it has to be.
+    func obstacleToGrowingAtFirstBoot(_ mounts: [GuestFacts.Mount]) throws -> String? {
+        guard let root = mounts.first(where: { $0.path == "/" })?.device, root.hasPrefix("/dev/sd") else {
+            return "it is no plain partition"
+        }
+        let disk = try unsafe guest.string { unsafe guestfs_part_to_dev($0, root) }
+        let number = try unsafe Int32(guest.number { Int64(unsafe guestfs_part_to_partnum($0, root)) })
+        guard try unsafe guest.string({ unsafe guestfs_part_get_parttype($0, disk) }) == "gpt" else {
+            return "the disk has no GPT"
+        }
+        let type = try unsafe guest.string { unsafe guestfs_part_get_gpt_type($0, disk, number) }
+        guard type.uppercased() == Self.rootType else { return "its partition is not marked as a root partition" }
+        guard try endsLast(number, on: disk) else { return "another partition lies behind it" }
+        let programs = ["/usr/bin/systemd-repart", "/bin/systemd-repart"]
+        let isPresent = try programs.contains { program in try unsafe guest.ask { unsafe guestfs_exists($0, program) } }
+        return isPresent ? nil : "the guest has no systemd-repart"
+    }
+
+    /// root-x86-64 of the Discoverable Partitions Specification.
+    private static let rootType = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
+
+    /// The partition by systemd-repart, the file system by systemd-growfs; see systemd.mount(5).
+    static let enableAtFirstBoot = """
+        mkdir -p /etc/repart.d
+        [ -e /etc/repart.d/50-root.conf ] || printf '[Partition]\\nType=root\\n' > /etc/repart.d/50-root.conf
+        awk '
+            !/^[ \\t]*#/ && NF >= 4 && $2 == "/" && $4 !~ /x-systemd.growfs/ { $4 = $4 ",x-systemd.growfs" }
+            { print }
+        ' /etc/fstab > \(GuestFolder.scratch)/fstab
+        cat \(GuestFolder.scratch)/fstab > /etc/fstab
+        """
+
     private func endsLast(_ number: Int32, on disk: String) throws -> Bool {
         guard let list = unsafe guest.pointer({ unsafe guestfs_part_list($0, disk) }) else { return false }
         defer { unsafe guestfs_free_partition_list(list) }

@@ -47,8 +47,10 @@ struct GuestRun {
 
     func run(_ command: GuestCommand) throws -> Outcome {
         let environment = command.environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        let isolation = command.network ? [] : ["/usr/bin/unshare", "--net", "--"]
         let arguments =
-            ["/bin/sh", "-c", Self.wrapper, "flashlayer", "/usr/bin/env", "-i"] + environment + command.arguments
+            ["/bin/sh", "-c", Self.wrapper, "flashlayer"] + isolation + ["/usr/bin/env", "-i"] + environment
+            + command.arguments
         console.source = command.source
         defer { console.source = nil }
         let answer = try unsafe GuestfsHandle.withVector(arguments) { vector in

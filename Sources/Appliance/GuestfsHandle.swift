@@ -98,7 +98,7 @@ final class GuestfsHandle {
     ) rethrows -> Result {
         // SAFETY: the copies live until the end of the call, and the vector ends with a null pointer.
         var vector = unsafe texts.map { unsafe strdup($0) } + [nil]
-        defer { for unsafe text in unsafe vector { unsafe free(text) } }
+        defer { unsafe vector.forEach { unsafe free($0) } }
         return try unsafe vector.withUnsafeMutableBufferPointer { buffer in
             guard let start = buffer.baseAddress else { preconditionFailure("a vector has at least its end") }
             return try unsafe body(start)

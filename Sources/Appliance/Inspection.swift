@@ -83,11 +83,11 @@ struct Inspection {
 
     private static var hostArchitecture: String {
         #if arch(x86_64)
-        "x86_64"
+            "x86_64"
         #elseif arch(arm64)
-        "aarch64"
+            "aarch64"
         #else
-        "unknown"
+            "unknown"
         #endif
     }
 }

@@ -12,6 +12,7 @@ final class StepRunner {
     private let session: WorkerSession
     private let console: ConsoleLines
     private var found: GuestFacts?
+    private var mounts: [GuestFacts.Mount] = []
 
     init(_ guest: GuestfsHandle, session: WorkerSession) throws {
         self.guest = guest
@@ -45,6 +46,8 @@ final class StepRunner {
             try mount(mounts)
         case .growRoot:
             try GrowRoot(guest: guest).grow(found?.mounts ?? [])
+        case .growAtFirstBoot:
+            try growAtFirstBoot()
         case .mountDrive(let number, let path):
             let devices = try unsafe guest.strings { unsafe guestfs_list_devices($0) }
             guard devices.indices.contains(number) else {
@@ -75,6 +78,7 @@ final class StepRunner {
     }
 
     private func mount(_ mounts: [GuestFacts.Mount]) throws {
+        self.mounts = mounts
         for mount in mounts {
             try unsafe guest.check { unsafe guestfs_mount_options($0, mount.options, mount.device, mount.path) }
         }
@@ -88,6 +92,20 @@ final class StepRunner {
             chmod 1777 /run/lock
             """
         _ = try unsafe guest.string { unsafe guestfs_sh($0, text) }
+    }
+
+    private func growAtFirstBoot() throws {
+        if let obstacle = try GrowRoot(guest: guest).obstacleToGrowingAtFirstBoot(mounts) {
+            session.emit(ApplianceEvent.warning("the root file system will not grow at first boot: \(obstacle)"))
+            return
+        }
+        try run(
+            GuestCommand(
+                shell: GrowRoot.enableAtFirstBoot,
+                source: "finish",
+                title: "letting the root file system grow at first boot"
+            )
+        )
     }
 
     private func unmount() throws {
@@ -107,7 +125,9 @@ final class StepRunner {
         let outcome = try GuestRun(guest: guest, console: console).run(command)
         if !outcome.leftovers.isEmpty {
             session.emit(
-                ApplianceEvent.warning("\(command.title) left running, and was ended: \(outcome.leftovers.joined(separator: ", "))")
+                ApplianceEvent.warning(
+                    "\(command.title) left running, and was ended: \(outcome.leftovers.joined(separator: ", "))"
+                )
             )
         }
         guard outcome.status != 0 else { return }

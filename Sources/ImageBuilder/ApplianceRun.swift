@@ -12,8 +12,15 @@ import Synchronization
 struct ApplianceRun: Sendable {
     let job: ApplianceJob
     let log: BuildLog
-    /// Whether the stages are phases of the build that a person follows; else they are part of something larger.
-    var showsPhases = false
+    enum Phases: Sendable {
+        /// The stages are part of something larger.
+        case hidden
+        /// The stages are phases of the build that a person follows. What went before the first one, since this moment,
+        /// belongs to it.
+        case shown(since: ContinuousClock.Instant)
+    }
+
+    var phases = Phases.hidden
 
     /// - Returns: what an `inspect` step found.
     /// - Throws: the worker's own error; `no-space` when this machine's disk fills up meanwhile.
@@ -28,9 +35,8 @@ struct ApplianceRun: Sendable {
                 switch event {
                 case .launched(let seconds): log.tell(.activity("the appliance came up in \(seconds.tenths) s"))
                 case .emulated(let reason): log.tell(.note("KVM failed (\(reason)); the appliance runs emulated (TCG)"))
-                case .started(let phase): if showsPhases { log.tell(.started(phase)) }
-                case .finished(let phase, let seconds):
-                    if showsPhases { log.tell(.finished(phase, seconds: seconds)) }
+                case .started(let phase): started(phase)
+                case .finished(let phase, let seconds): finished(phase, seconds)
                 case .output(let source, let line): log.tell(.output(source: source, line: line))
                 case .warning(let text): log.tell(.warning(text))
                 case .inspected(let facts): answer.withLock { $0.facts = facts }
@@ -50,6 +56,16 @@ struct ApplianceRun: Sendable {
         }
         return answer.withLock { $0.facts }
     }
+
+    private func started(_ phase: Phase) {
+        if case .shown = phases { log.tell(.started(phase)) }
+    }
+
+    private func finished(_ phase: Phase, _ seconds: Double) {
+        guard case .shown(let start) = phases else { return }
+        let isFirst = phase == job.stages.first?.phase
+        log.tell(.finished(phase, seconds: isFirst ? (ContinuousClock.now - start) / .seconds(1) : seconds))
+    }
 }
 
 /// Where `flashlayer-builder` is: beside the program that runs, as a build leaves it, or where `make install` puts it.
@@ -63,7 +79,8 @@ enum BuilderProgram {
             throw FlashlayerError(
                 .unavailable,
                 "the worker flashlayer-builder is neither at \(places.joined(separator: " nor at "))",
-                advice: "install both programs (make install), or name it: FLASHLAYER_BUILDER=/path/to/flashlayer-builder"
+                advice:
+                    "install both programs (make install), or name it: FLASHLAYER_BUILDER=/path/to/flashlayer-builder"
             )
         }
         return found
@@ -108,7 +125,8 @@ struct SpaceWatch: Sendable {
         throw FlashlayerError(
             .noSpace,
             "the disk of this machine that holds \(path) is full: \(ByteSize.describe(free)) are left",
-            advice: "free some space there (a build of 2 GiB needs about 4 GiB), or use another place: FLASHLAYER_CACHE=/some/folder"
+            advice:
+                "free some space there (a build of 2 GiB needs about 4 GiB), or use another place: FLASHLAYER_CACHE=/some/folder"
         )
     }
 }

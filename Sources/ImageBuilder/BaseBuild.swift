@@ -47,7 +47,6 @@ struct BaseBuild: Sendable {
                 suite: suite,
                 mirror: mirror,
                 key: key,
-                cache: cache,
                 work: work,
                 accelerator: accelerator,
                 log: log

@@ -50,8 +50,8 @@ package struct HostAccelerator: Sendable {
         if let outcome, outcome.status == Self.successStatus { return HostAccelerator(accelerator: .kvm, reason: nil) }
         let lines = outcome?.errors.split(separator: "\n") ?? ["it does not run a guest"]
         let said = lines.first.map(String.init) ?? "it does not run a guest"
-        let words = said.split(separator: ": ", maxSplits: 1).last.map(String.init) ?? said
-        return HostAccelerator(accelerator: .tcg, reason: words)
+        let words = said.split(separator: ": ").filter { $0 != "error" }.dropFirst().joined(separator: ": ")
+        return HostAccelerator(accelerator: .tcg, reason: words.isEmpty ? said : words)
     }
 
     /// mov al, 16; out 0xf4, al; hlt: QEMU then ends with 2 * 16 + 1. See hw/misc/debugexit.c in QEMU.

@@ -64,6 +64,81 @@ package struct ImageBuild: Sendable {
         ).entry(refresh: refresh.contains(.base))
         let disk = work.file("disk.qcow2")
         try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", base.disk, "-F", "qcow2", disk])
-        return try await output.write(disk, plan: plan, work: work, log: log)
+        let installed = try await apply(to: disk, base: base, accelerator: accelerator, work: work, log: log)
+        return try await output.write(disk, plan: plan, packages: installed, work: work, log: log)
+    }
+
+    /// Everything after the base, in one launch of the appliance.
+    ///
+    /// - Returns: the packages that the guest then has.
+    private func apply(
+        to disk: String,
+        base: BaseEntry,
+        accelerator: Accelerator,
+        work: WorkFolder,
+        log: BuildLog
+    ) async throws -> [InstalledPackage] {
+        var drives = [ApplianceJob.Drive(path: disk, format: "qcow2", readOnly: false)]
+        let start = ContinuousClock.now
+        if try await fetchPackages(for: base, into: work.file("packages.img"), work: work, log: log) {
+            drives.append(.init(path: work.file("packages.img"), format: "raw", readOnly: true))
+        }
+        let stages = BuildStages(
+            plan: plan,
+            guest: base.facts,
+            earlyArchive: try await archive(plan.earlyFiles, "early.tar", work),
+            overlayArchive: try await archive(plan.mergedOverlay, "overlay.tar", work),
+            packageDrive: drives.count > 1 ? 1 : nil
+        )
+        let temporary = work.file("appliance")
+        try Cache.makeFolder(temporary)
+        let list = work.file("installed")
+        let job = ApplianceJob(
+            drives: drives,
+            accelerator: accelerator,
+            network: stages.needsNetwork,
+            temporaryFolder: temporary,
+            stages: try stages.stages(packageList: list)
+        )
+        log.tell(.activity("starting the appliance"))
+        try await ApplianceRun(job: job, log: log, phases: .shown(since: start)).run()
+        return try InstalledPackage.read(list)
+    }
+
+    /// - Returns: whether there is anything to install; then the drive is made.
+    private func fetchPackages(for base: BaseEntry, into drive: String, work: WorkFolder, log: BuildLog) async throws
+        -> Bool
+    {
+        let packages = BuildStages.debianPackages(of: plan, for: base.facts)
+        guard !packages.isEmpty else { return false }
+        let root = try await AptRoot(
+            in: work,
+            state: base.packageState,
+            architecture: base.facts.architecture,
+            early: plan.earlyFiles,
+            cache: cache,
+            log: log
+        )
+        let downloads = try await root.fetch(packages, recommends: plan.recommends) { name in
+            let layers = plan.layers.filter { $0.debianPackages.contains { $0.hasPackageName(name) } }.map(\.name)
+            return layers.isEmpty ? "needed by the recipe" : "asked for by \(layers.joined(separator: ", "))"
+        }
+        try await root.makeDrive(downloads, at: drive)
+        return true
+    }
+
+    private func archive(_ entries: [OverlayEntry], _ name: String, _ work: WorkFolder) async throws -> String? {
+        guard !entries.isEmpty else { return nil }
+        let path = work.file(name)
+        try await OverlayArchive.write(entries, to: path)
+        return path
+    }
+}
+
+extension String {
+    /// Whether an entry of a list (`curl`, `curl=7.88*`, `curl/bookworm-backports`, `-curl`) is about this package.
+    fileprivate func hasPackageName(_ name: String) -> Bool {
+        let entry = hasPrefix("-") ? dropFirst() : self[...]
+        return entry.prefix { $0 != "=" && $0 != "/" } == name
     }
 }

@@ -70,7 +70,9 @@ struct BootTestCommand: Operation {
         console.clearStatus()
         for outcome in outcomes where outcome.error == nil {
             let kernel = outcome.report?.kernel ?? "?"
-            console.say("\(outcome.firmware.title): up in \(Int(outcome.seconds.rounded())) s, nothing failed (Linux \(kernel))")
+            console.say(
+                "\(outcome.firmware.title): up in \(Int(outcome.seconds.rounded())) s, nothing failed (Linux \(kernel))"
+            )
         }
         if json { Console.answer(try Self.json(outcomes)) }
         let errors = outcomes.compactMap(\.error)

@@ -23,7 +23,7 @@ package struct BootReport: Sendable, Equatable {
     /// - Returns: nil as long as the report is not complete.
     package init?(_ text: String, commands: [String]) {
         let lines = text.split(separator: "\n").map { $0.split(separator: " ", maxSplits: 1).map(String.init) }
-        guard lines.last?.first == "end", text.hasSuffix("\n") else { return nil }
+        guard lines.last == ["end"], text.hasSuffix("\n") else { return nil }
         func values(_ key: String) -> [String] { lines.filter { $0.first == key && $0.count > 1 }.map { $0[1] } }
         state = values("state").first ?? "unknown"
         kernel = values("kernel").first ?? "unknown"
@@ -52,7 +52,9 @@ package struct BootReport: Sendable, Equatable {
     package var complaint: String? {
         if !failedUnits.isEmpty { return "failed units: \(failedUnits.joined(separator: ", "))" }
         if let check = checks.first(where: { $0.status != 0 }) {
-            let output = check.output.isEmpty ? "" : ":\n  \(check.output.split(separator: "\n").suffix(5).joined(separator: "\n  "))"
+            let output =
+                check.output.isEmpty
+                ? "" : ":\n  \(check.output.split(separator: "\n").suffix(5).joined(separator: "\n  "))"
             return "the check `\(check.command)` ended with status \(check.status)\(output)"
         }
         return state == "running" ? nil : "the system is \(state)"

@@ -144,7 +144,9 @@ package struct BootTest: Sendable {
         try await withThrowingTaskGroup(of: Program.Outcome?.self) { group in
             group.addTask { try await QEMU.program().outcome(arguments) }
             group.addTask {
-                while BootReport(text(of: report), commands: []) == nil { try await Task.sleep(for: .milliseconds(500)) }
+                while BootReport(text(of: report), commands: []) == nil {
+                    try await Task.sleep(for: .milliseconds(500))
+                }
                 try await Task.sleep(for: .seconds(5))
                 return nil
             }
@@ -186,7 +188,8 @@ package struct BootTest: Sendable {
             String(line.unicodeScalars.filter { $0.value >= 32 }.map(Character.init))
         }
         let last = lines.filter { !$0.isEmpty }.suffix(8)
-        return last.isEmpty ? "; its console stayed silent" : "; the last lines of its console:\n  " + last.joined(separator: "\n  ")
+        return last.isEmpty
+            ? "; its console stayed silent" : "; the last lines of its console:\n  " + last.joined(separator: "\n  ")
     }
 
     private static func text(of path: String) -> String {

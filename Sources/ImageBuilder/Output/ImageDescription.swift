@@ -27,6 +27,7 @@ struct ImageDescription: Encodable {
     let size: UInt64
     let rawSha256: Digest
     let imageDigest: ImageDigest
+    let packages: [InstalledPackage]
     let buildLog: String
 
     init(plan: Plan, result: BuildResult, log: String) throws {
@@ -39,6 +40,7 @@ struct ImageDescription: Encodable {
         size = result.size
         rawSha256 = result.rawSha256
         imageDigest = result.imageDigest
+        packages = result.packages
         buildLog = log
     }
 

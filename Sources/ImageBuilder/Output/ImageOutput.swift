@@ -57,7 +57,9 @@ package struct ImageOutput: Sendable {
     }
 
     /// Converts the disk, digests it, and puts everything in place: what has its final name is complete.
-    func write(_ disk: String, plan: Plan, work: WorkFolder, log: BuildLog) async throws -> BuildResult {
+    func write(_ disk: String, plan: Plan, packages: [InstalledPackage], work: WorkFolder, log: BuildLog) async throws
+        -> BuildResult
+    {
         let temporary = "\(path).part-\(getpid())"
         defer { unsafe unlink(temporary) }
         log.tell(.activity("writing \(path)"))
@@ -77,7 +79,8 @@ package struct ImageOutput: Sendable {
             format: format.rawValue,
             size: scan.size,
             rawSha256: rawSha256,
-            imageDigest: try scan.imageDigest
+            imageDigest: try scan.imageDigest,
+            packages: packages
         )
         let map = try scan.blockMap.xml()
         let text = try ImageDescription(plan: plan, result: result, log: self.log).json()
@@ -127,4 +130,5 @@ package struct BuildResult: Sendable, Equatable {
     package let size: UInt64
     package let rawSha256: Digest
     package let imageDigest: ImageDigest
+    package let packages: [InstalledPackage]
 }

@@ -29,6 +29,10 @@ package enum GuestStep: Codable, Sendable, Equatable {
     case link(String, target: String)
     case download(String, hostPath: String)
 
+    /// Lets the root partition, and its file system, take the whole disk at the first boot. Where the layout does not
+    /// allow it, a warning says why.
+    case growAtFirstBoot
+
     // Programs
     case run(GuestCommand)
 }
@@ -41,6 +45,8 @@ package struct GuestCommand: Codable, Sendable, Equatable {
     package var arguments: [String]
     /// The whole environment; nothing of the appliance's is passed on.
     package var environment: [String: String]
+    /// false: no interface at all, not even if the appliance has one.
+    package var network = true
     /// What it means if the status is not 0.
     package var failure: ErrorCode
     /// The beginning of the sentence: "script 10-enable.sh of layer kiosk". "ended with status 3" follows.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+
+/// Lays files over the guest.
+package enum OverlaySteps {
+    /// The guest's own tar unpacks, with the guest as its root: only so does a path that leads through a link of the guest
+    /// (`/bin -> usr/bin`) end where it would in the running system, and the link stays one.
+    ///
+    /// - Parameter entries: what the archive holds: owners that are names are looked up in the guest.
+    package static func unpack(_ entries: [OverlayEntry], hostArchive: String) -> [GuestStep] {
+        guard !entries.isEmpty else { return [] }
+        let archive = "\(GuestFolder.scratch)/overlay.tar"
+        var lines = [
+            "tar --extract --file \(archive) --directory / --keep-directory-symlink --no-overwrite-dir "
+                + "--numeric-owner --preserve-permissions --xattrs --xattrs-include='*'",
+            "rm -f \(archive)",
+        ]
+        for entry in entries where entry.hasOwnersLine {
+            let path = "/\(entry.path)".shellQuoted
+            lines.append("chown -h \("\(entry.user):\(entry.group)".shellQuoted) \(path)")
+            if case .symlink = entry.kind { continue }
+            // After the owner: changing that clears the set-user-ID bit.
+            lines.append("chmod \(String(entry.mode, radix: 8)) \(path)")
+        }
+        let script = "\(GuestFolder.scratch)/overlay.sh"
+        return [
+            .upload(hostPath: hostArchive, to: archive, mode: 0o600),
+            .write(script, contents: lines.joined(separator: "\n") + "\n", mode: 0o600),
+            .run(
+                GuestCommand(
+                    source: "configs",
+                    arguments: ["/bin/sh", "-eu", script],
+                    failure: .buildFailed,
+                    title: "laying the layers' files over the guest"
+                )
+            ),
+        ]
+    }
+
+    /// libguestfs puts a file of its own in the place of /etc/resolv.conf around each command and back again afterwards:
+    /// what a layer brings there is laid down last, and not by a command.
+    package static func resolverFile(_ entries: [OverlayEntry]) -> [GuestStep] {
+        guard let entry = entries.first(where: { $0.path == "etc/resolv.conf" }) else { return [] }
+        switch entry.kind {
+        case .directory: return []
+        case .file: return [.upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode)]
+        case .symlink(let target): return [.link("/etc/resolv.conf", target: target)]
+        }
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import TestSupport
+import Testing
+
+@testable import ImageBuilder
+
+@Suite("What a build leaves")
+struct OutputTests {
+    @Test(
+        "stands beside the image, under its name",
+        arguments: [
+            ("kiosk.qcow2", "kiosk"), ("out/kiosk.raw", "out/kiosk"), ("a.img", "a"), ("disk", "disk"),
+            ("v1.2", "v1.2"), (".qcow2", ".qcow2"),
+        ]
+    )
+    func names(path: String, stem: String) {
+        let output = ImageOutput(path: path, format: .qcow2)
+        #expect(output.blockMap == stem + ".bmap")
+        #expect(output.description == stem + ".json")
+        #expect(output.log == stem + ".log")
+    }
+
+    @Test("cannot be a folder, nor lie in one that is not there")
+    func impossible() throws {
+        let folder = try TemporaryFolder()
+        #expect(throws: (any Error).self) { try ImageOutput(path: folder.path, format: .raw).confirmPossible() }
+        #expect(throws: (any Error).self) {
+            try ImageOutput(path: folder.file("none/a.raw"), format: .raw).confirmPossible()
+        }
+        #expect(throws: Never.self) { try ImageOutput(path: folder.file("a.raw"), format: .raw).confirmPossible() }
+    }
+
+    @Test("lists the packages that are really there")
+    func packages() {
+        let packages = InstalledPackage.parse("jq\t1.6-2.1\tamd64\nlibc6\t2.36-9\tamd64\nbroken line\n")
+        #expect(packages.map(\.name) == ["jq", "libc6"])
+        #expect(packages.first?.version == "1.6-2.1")
+    }
+
+    @Test("A comma in a path does not end a value of QEMU")
+    func commas() {
+        #expect(VirtualMachine.escaped("/a,b/c") == "/a,,b/c")
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import FoundationEssentials
+import Layers
+import Model
+import Programs
+import TestSupport
+import Testing
+
+@Suite("What is done inside a guest")
+struct GuestStepsTests {
+    private static let awkward = "it's \"a\" $HOME `x` \\ ü"
+
+    private static func image() -> ImageSettings {
+        var image = ImageSettings()
+        image.hostname = "kiosk.example.org"
+        image.timezone = "Europe/Berlin"
+        image.locale = "de_DE.UTF-8"
+        return image
+    }
+
+    private static func entry(_ path: String, owned: Bool = false) throws -> OverlayEntry {
+        OverlayEntry(
+            path: path,
+            source: "/host/\(path)",
+            kind: .file(size: 1, digest: try SHA256.digest(of: "x")),
+            mode: 0o4755,
+            user: "www-data",
+            group: "adm",
+            hasOwnersLine: owned
+        )
+    }
+
+    private static func allSteps() throws -> [GuestStep] {
+        BootLoaderSteps.install(for: [.bios, .uefi])
+            + AptSteps.install(["jq", "-nano"], fromDrive: 1, recommends: false)
+            + DnfSteps.install(["jq", "-nano"], manager: "dnf", recommends: false)
+            + PipSteps.install(["flask"], python: .venv, name: "a b", hostCertificates: "/ca")
+            + PipSteps.install(["flask"], python: .system, name: "a", hostCertificates: nil)
+            + OverlaySteps.unpack([try entry("etc/\(awkward)", owned: true)], hostArchive: "/a.tar")
+            + SettingsSteps.apply(image(), environment: [.init(key: "A", value: awkward)])
+            + FinishSteps.boot(kernelArguments: ["quiet", awkward])
+            + FinishSteps.removeIdentity(kept: [try entry("etc/machine-id")])
+            + BootTestSteps.steps(checks: ["true"])
+    }
+
+    @Test("every shell text is one that a POSIX shell can read")
+    func syntax() async throws {
+        let shell = try Program("dash", debianPackage: "dash")
+        var count = 0
+        for step in try Self.allSteps() {
+            let text: String? =
+                switch step {
+                case .run(let command):
+                    command.arguments.first == "/bin/sh" && command.arguments.count == 4 ? command.arguments.last : nil
+                case .write(let path, let contents, _):
+                    path.hasSuffix(".sh") || path.hasSuffix("report") ? contents : nil
+                default: nil
+                }
+            guard let text else { continue }
+            count += 1
+            let outcome = try await shell.outcome(["-n", "-c", text])
+            #expect(outcome.status == 0, "\(outcome.errors) in:\n\(text)")
+        }
+        #expect(count >= 10)
+    }
+
+    @Test("quoted text is one word of a shell, whatever it holds")
+    func quoting() async throws {
+        let shell = try Program("dash", debianPackage: "dash")
+        #expect(try await shell.run(["-c", "printf %s \(Self.awkward.shellQuoted)"]) == Self.awkward)
+    }
+
+    @Test("kernel arguments reach GRUB's variable as they were written")
+    func kernelArguments() async throws {
+        let text = BootLoaderSteps.argumentsFileText(["quiet", "a=\"$x\"", "b=`y`", "c=\\z"])
+        let shell = try Program("dash", debianPackage: "dash")
+        let output = try await shell.run([
+            "-c", "GRUB_CMDLINE_LINUX=first\n\(text)\nprintf '%s' \"$GRUB_CMDLINE_LINUX\"",
+        ])
+        #expect(output == "first quiet a=\"$x\" b=`y` c=\\z")
+    }
+
+    /// Runs the step's shell with a folder in the place of the guest's /etc and /run.
+    private func merge(_ variables: [Layer.Variable], in folder: TemporaryFolder) async throws -> String {
+        for step in SettingsSteps.apply(ImageSettings(), environment: variables) {
+            switch step {
+            case .write(let path, let contents, _):
+                try folder.write(contents, to: String(path.dropFirst()))
+            case .run(let command):
+                let text = try #require(command.arguments.last)
+                    .replacing(GuestFolder.scratch, with: folder.file(String(GuestFolder.scratch.dropFirst())))
+                    .replacing("/etc/environment", with: folder.file("etc/environment"))
+                try await Program(at: "/bin/sh").run(["-euc", text])
+            default:
+                Issue.record("an unexpected step: \(step)")
+            }
+        }
+        let data = try #require(FileManager.default.contents(atPath: folder.file("etc/environment")))
+        return String(decoding: data, as: UTF8.self)
+    }
+
+    @Test("the environment is merged by key, in place, to the letter, and twice is as good as once")
+    func environment() async throws {
+        let folder = try TemporaryFolder()
+        try folder.write(
+            "# kept\nPATH=\"/bin\"\nexport A=old\nno assignment\nB = old\nA=again\n",
+            to: "etc/environment"
+        )
+        let variables = [
+            Layer.Variable(key: "A", value: "x=y # \\n 'q' \"r\" & |"), .init(key: "B", value: ""),
+            .init(key: "NEW", value: "a b"),
+        ]
+        let expected = "# kept\nPATH=\"/bin\"\nA=x=y # \\n 'q' \"r\" & |\nno assignment\nB=\nNEW=a b\n"
+        #expect(try await merge(variables, in: folder) == expected)
+        #expect(try await merge(variables, in: folder) == expected)
+    }
+
+    @Test("a script is a file of its own that sees its layer and the merged environment")
+    func scripts() throws {
+        let layer = Layer(
+            name: "kiosk",
+            path: "/l",
+            source: "local",
+            digest: try SHA256.digest(of: ""),
+            dependencies: [],
+            debianPackages: [],
+            redHatPackages: [],
+            pythonPackages: [],
+            environment: [],
+            overlay: [],
+            scripts: [.init(name: "10-a.py", path: "/l/scripts/10-a.py", digest: try SHA256.digest(of: ""))]
+        )
+        let steps = ScriptSteps.run(layer, environment: [.init(key: "A", value: "1")], network: false)
+        guard case .run(let command) = try #require(steps.last) else {
+            Issue.record("the last step runs the script")
+            return
+        }
+        #expect(command.arguments == ["\(GuestFolder.scratch)/scripts/10-a.py"])
+        #expect(command.environment["FLASHLAYER_LAYER"] == "kiosk")
+        #expect(command.environment["FLASHLAYER_PHASE"] == "scripts")
+        #expect(command.environment["A"] == "1")
+        #expect(command.environment["HOME"] == "/root")
+        #expect(command.failure == .scriptFailed)
+        #expect(!command.network)
+    }
+
+    @Test("what is asked not to be there is told to apt in its own way")
+    func aptNames() {
+        #expect(AptSteps.argument("curl=7.88*") == "curl=7.88*")
+        #expect(AptSteps.argument("-nano") == "nano-")
+    }
+
+    @Test("a job survives JSON, as it goes to the worker")
+    func codable() throws {
+        let job = ApplianceJob(
+            drives: [.init(path: "/d", format: "qcow2", readOnly: false)],
+            accelerator: .tcg,
+            network: true,
+            temporaryFolder: "/t",
+            stages: [.init(.finish, try Self.allSteps())]
+        )
+        let data = try JSONEncoder().encode(job)
+        let read = try JSONDecoder().decode(ApplianceJob.self, from: data)
+        #expect(try read.stages.first?.steps == Self.allSteps())
+    }
+}
