@@ -67,8 +67,9 @@ let tests: [Target] = [
         dependencies: ["BlockDevices", "Model", "Programs", "CLinux"],
         path: "Tests/TestSupport"
     ),
+    .testTarget(name: "ArchitectureTests", dependencies: ["flashlayer", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
-    .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
+    .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(
@@ -81,7 +82,7 @@ let tests: [Target] = [
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "TestSupport", .toml]),
-    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model"]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model"]),
 ]
 
 for target in rooms + programs + tests {
