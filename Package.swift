@@ -46,7 +46,7 @@ let rooms: [Target] = [
         dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
     ),
     .target(name: "ImageBuilder", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages"]),
-    .target(name: "Appliance", dependencies: ["Model", "Threads", "Programs", "Layers", "CGuestfs"]),
+    .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs"]),
     .target(
         name: "FlashlayerCommands",
         dependencies: [
@@ -78,11 +78,11 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "FlashlayerCommandsTests",
-        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport"]
+        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport", .arguments]
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "TestSupport", .toml]),
-    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model"]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model", "TestSupport"]),
 ]
 
 for target in rooms + programs + tests {
