@@ -24,6 +24,8 @@ struct RefusalCommandTests {
         try TestImage.create(image, size: 4 << 20, data: [0..<(2 << 20)])
     }
 
+    private static let knowsSwap = unsafe access("/proc/swaps", R_OK) == 0
+
     /// Runs the program against a target, and holds everything that a refusal promises.
     ///
     /// - Parameters:
@@ -194,7 +196,7 @@ struct RefusalCommandTests {
         #expect(unsafe access(path, F_OK) != 0)
     }
 
-    @Test("a disk that is swap", .enabled(if: access("/proc/swaps", R_OK) == 0, "this kernel knows no swap"))
+    @Test("a disk that is swap", .enabled(if: knowsSwap, "this kernel knows no swap"))
     func swap() async throws {
         let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
         defer { loop.close() }
