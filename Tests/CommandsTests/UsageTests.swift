@@ -52,13 +52,30 @@ struct UsageTests {
             Wrong("devices /dev/null", 64, "usage", "'/dev/null'"),
             Wrong("devices --log /nonexistent/folder/log", 73, "cannot-create", "/nonexistent/folder/log"),
             Wrong("plan /nonexistent", 66, "not-found", "/nonexistent"),
+            Wrong("build /nonexistent", 66, "not-found", "flashlayer.toml"),
+            Wrong("build --format vdi", 64, "usage", "'qcow2'"),
+            Wrong("build --refresh everything", 64, "usage", "'packages'"),
+            Wrong("build --base /nonexistent --layer LAYER", 66, "not-found", "/nonexistent"),
+            Wrong("build KIOSK -o /nonexistent/folder/kiosk.qcow2", 73, "cannot-create", "/nonexistent/folder"),
+            Wrong("build-and-write", 64, "usage", "flashlayer build-and-write <target>"),
+            Wrong("build-and-write /dev/null --project /nonexistent", 66, "not-found", "/nonexistent"),
+            Wrong("build-and-write /dev/null --project KIOSK --yes", 77, "not-block-device", "/dev/null"),
+            Wrong("boot-test", 64, "usage", "flashlayer boot-test <image>"),
+            Wrong("boot-test /nonexistent", 66, "not-found", "/nonexistent"),
+            Wrong("boot-test /usr", 65, "bad-image", "/usr"),
+            Wrong("boot-test IMAGE --timeout 0", 64, "usage", "--timeout"),
         ]
     )
     private func wrong(_ wrong: Wrong) async throws {
         let folder = try TemporaryFolder()
         let image = folder.file("image.raw")
         try TestImage.create(image, size: 1 << 20, data: [0..<512])
-        let outcome = try await FlashlayerProgram.run(wrong.arguments.map { $0 == "IMAGE" ? image : $0 })
+        let kiosk = "\(Checkout.root)/examples/kiosk"
+        let stands = ["IMAGE": image, "KIOSK": kiosk, "LAYER": "\(kiosk)/layers/base-tools"]
+        let outcome = try await FlashlayerProgram.run(
+            wrong.arguments.map { stands[$0] ?? $0 },
+            environment: ["FLASHLAYER_CACHE": folder.file("cache")]
+        )
         #expect(outcome.status == wrong.status, "\(outcome.errors)")
         #expect(outcome.output.isEmpty)
         let lines = outcome.errors.split(separator: "\n")

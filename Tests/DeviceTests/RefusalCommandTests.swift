@@ -226,6 +226,30 @@ struct RefusalCommandTests {
         #expect(outcome.errors.contains("--allow virtual"), "the way out is written out")
     }
 
+    @Test("the main job looks at the disk before it builds: what is refused costs nobody a minute")
+    func beforeBuilding() async throws {
+        let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
+        defer { loop.close() }
+        let before = try await sha256(loop.backingFile)
+        // The recipe's image has 2 GiB.
+        for (allow, code) in [([], "virtual"), (["--allow", "virtual"], "too-small")] {
+            let outcome = try await FlashlayerProgram.run(
+                ["build-and-write", loop.path, "--project", "\(Checkout.root)/examples/kiosk", "--yes", "--json"]
+                    + ["--output", folder.file("kiosk.qcow2")] + allow,
+                environment: ["FLASHLAYER_CACHE": folder.file("cache")]
+            )
+            #expect(outcome.status == 77)
+            let events = try outcome.events()
+            #expect(events.compactMap { $0["event"]?.text } == ["finished", "summary"])
+            let codes = Set(events.compactMap { $0["error"]?["code"]?.text })
+            #expect(codes.count == 1 && outcome.errors.contains("[\(code)]"), "\(outcome.errors)")
+        }
+        for made in ["kiosk.qcow2", "kiosk.log"] {
+            #expect(unsafe access(folder.file(made), F_OK) != 0, "\(made)")
+        }
+        #expect(try await sha256(loop.backingFile) == before)
+    }
+
     @Test("a rule that is never lifted, and a word that is no rule", arguments: ["mounted", "system-disk", "nonsense"])
     func allowance(word: String) async throws {
         let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
