@@ -46,7 +46,7 @@ let rooms: [Target] = [
         dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
     ),
     .target(name: "ImageBuilder", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages"]),
-    .target(name: "Appliance", dependencies: ["Model", "Threads", "Programs", "Layers", "CGuestfs"]),
+    .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs"]),
     .target(
         name: "FlashlayerCommands",
         dependencies: [
@@ -67,8 +67,9 @@ let tests: [Target] = [
         dependencies: ["BlockDevices", "Model", "Programs", "CLinux"],
         path: "Tests/TestSupport"
     ),
+    .testTarget(name: "ArchitectureTests", dependencies: ["flashlayer", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
-    .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs", "TestSupport"]),
+    .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs"]),
     .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(
@@ -77,7 +78,7 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "FlashlayerCommandsTests",
-        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport"]
+        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport", .arguments]
     ),
     .testTarget(
         name: "ImageBuilderTests",
@@ -85,7 +86,7 @@ let tests: [Target] = [
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),
-    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model"]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model", "TestSupport"]),
 ]
 
 for target in rooms + programs + tests {

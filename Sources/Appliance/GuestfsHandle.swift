@@ -96,13 +96,16 @@ final class GuestfsHandle {
         _ texts: [String],
         _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
     ) rethrows -> Result {
-        // SAFETY: the copies live until the end of the call, and the vector ends with a null pointer.
-        var vector = unsafe texts.map { unsafe strdup($0) } + [nil]
-        defer { unsafe vector.forEach { unsafe free($0) } }
-        return try unsafe vector.withUnsafeMutableBufferPointer { buffer in
-            guard let start = buffer.baseAddress else { preconditionFailure("a vector has at least its end") }
-            return try unsafe body(start)
+        // SAFETY: the copies live until the end of the call, and the vector, which has room for all of them and its
+        // end, ends with a null pointer.
+        let vector = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: texts.count + 1)
+        for (index, text) in texts.enumerated() { unsafe (vector + index).initialize(to: strdup(text)) }
+        unsafe (vector + texts.count).initialize(to: nil)
+        defer {
+            for index in texts.indices { unsafe free(vector[index]) }
+            unsafe vector.deallocate()
         }
+        return try unsafe body(vector)
     }
 }
 

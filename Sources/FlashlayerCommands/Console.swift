@@ -84,8 +84,19 @@ final class Console: Sendable {
 
     /// The last word of a program that failed.
     static func report(_ error: FlashlayerError) {
-        write("flashlayer: \(error.message) [\(error.code.rawValue)]\n")
-        if let advice = error.advice { write("  \(advice)\n") }
+        write(lastWord(error) + "\n")
+    }
+
+    /// Puts the error that ends the command into the log; `report` shows it.
+    func record(_ error: FlashlayerError) {
+        state.withLock { state in
+            Self.clear(&state)
+            state.log?.append(Self.lastWord(error))
+        }
+    }
+
+    private static func lastWord(_ error: FlashlayerError) -> String {
+        "flashlayer: \(error.message) [\(error.code.rawValue)]" + (error.advice.map { "\n  \($0)" } ?? "")
     }
 
     private func show(_ line: String, unless hidden: Bool) {

@@ -11,13 +11,21 @@ package struct FlashlayerCommand: AsyncParsableCommand {
     package static let configuration = CommandConfiguration(
         commandName: "flashlayer",
         abstract: "Turns OS layers into a bootable image and puts it on bare metal, proving every byte.",
+        usage: "flashlayer <command> [<option> ...]",
         discussion: """
             The main job, from layers to a disk that boots:
 
               flashlayer devices
               flashlayer build-and-write /dev/sdX --project examples/kiosk
 
-            Nothing is written before the device was checked and you have confirmed it.
+            The first lists the disks that can be written, the second builds, writes, and reads every byte back. Nothing \
+            is written before the disk was checked and you have typed its name.
+
+            Exit status: 0 done, 64 wrong command line, 65 bad input, 66 input missing, 69 a needed program is missing, 70 \
+            a fault of flashlayer, 73 output cannot be made, 74 the disk failed, 75 the disk is busy, 77 refused, 78 bad \
+            recipe, 130 and 143 interrupted. Each message ends with the code of what is wrong, in brackets.
+
+            'flashlayer <command> --help' says more of each command.
             """,
         version: Version.string,
         subcommands: [EngineCommand.self],
@@ -34,19 +42,31 @@ package struct FlashlayerCommand: AsyncParsableCommand {
     package static func runAndExit() async -> Never {
         // Whoever reads us or is read by us may go away; the write that fails then says so.
         signal(SIGPIPE, SIG_IGN)
+        let arguments = Array(CommandLine.arguments.dropFirst())
         do {
-            var command = try parseAsRoot()
+            var command = try parse(arguments)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
             } else {
                 try command.run()
             }
             Glibc.exit(0)
-        } catch let error as FlashlayerError {
+        } catch {
+            // Help, the version, a completion script: an answer, not a failure.
+            if exitCode(for: error) == .success { exit(withError: error) }
+            let error = FlashlayerError(wrapping: error)
             Console.report(error)
             Glibc.exit(error.code.exitStatus)
+        }
+    }
+
+    /// - Throws: `usage`; or what the parser throws to say help, the version or a completion script.
+    package static func parse(_ arguments: [String]) throws -> any ParsableCommand {
+        do {
+            return try parseAsRoot(arguments)
         } catch {
-            exit(withError: error)
+            guard exitCode(for: error) == .validationFailure else { throw error }
+            throw FlashlayerError(unreadable: error, arguments: arguments)
         }
     }
 }

@@ -16,7 +16,12 @@ extension Operation {
     mutating func run() async throws {
         let console = try Console(common)
         let operation = self
-        try await Interruption().run { try await operation.perform(console) }
+        do {
+            try await Interruption().run { try await operation.perform(console) }
+        } catch {
+            console.record(FlashlayerError(wrapping: error))
+            throw error
+        }
     }
 }
 
@@ -29,12 +34,12 @@ struct CommonOptions: ParsableArguments, Sendable {
     @Flag(name: [.short, .long], help: "Say nothing but errors and the answer.")
     var quiet = false
 
-    @Flag(name: [.short, .long], help: "Say more; twice: everything.")
+    @Flag(name: [.short, .long], help: "Say more.")
     var verbose: Int
 
-    @Option(help: "When to use colours: auto, always or never. NO_COLOR is obeyed.")
+    @Option(help: "When to use colours. NO_COLOR is obeyed.")
     var color = Color.auto
 
-    @Option(help: ArgumentHelp("Also write what is said to this file.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write what is said to this file, too.", valueName: "file"))
     var log: String?
 }

@@ -71,6 +71,11 @@ package enum JSONValue: Decodable, Equatable, Sendable {
         }
     }
 
+    /// The items of a JSON text that is an array.
+    package static func array(of text: String) throws -> [JSONValue] {
+        try JSONDecoder().decode([JSONValue].self, from: Data(text.utf8))
+    }
+
     package subscript(key: String) -> JSONValue? {
         if case .object(let object) = self { object[key] } else { nil }
     }

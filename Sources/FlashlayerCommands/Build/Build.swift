@@ -26,15 +26,16 @@ struct Build: Operation {
     static let configuration = CommandConfiguration(
         commandName: "build",
         abstract: "Build an image from a recipe, or from a base image and layers.",
+        usage: "flashlayer build [<project>] [-o <file>] [--format <format>] [<option> ...]",
         discussion: """
-            Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json and
-            the log NAME.log. NAME is the name that the recipe gives. A file that is there already is replaced when the
-            new one is complete.
+            Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json \
+            and the log NAME.log. NAME is the name that the recipe gives. A file that is there already is replaced \
+            when the new one is complete.
 
               flashlayer build examples/kiosk
-              flashlayer build --base debian-12.qcow2 --layer layers/base-tools layers/kiosk -o kiosk.qcow2
+              flashlayer build --base debian-12.qcow2 --layer layers/kiosk -o kiosk.raw
 
-            The first build of a recipe without a base image installs a Debian, which takes a minute or two and needs
+            The first build of a recipe without a base image installs a Debian, which takes a minute or two and needs \
             root; later ones start from that.
             """
     )

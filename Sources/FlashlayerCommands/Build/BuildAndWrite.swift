@@ -13,13 +13,14 @@ struct BuildAndWrite: Operation {
     static let configuration = CommandConfiguration(
         commandName: "build-and-write",
         abstract: "Build an image and write it to a disk, proving every byte: the main job.",
+        usage: "flashlayer build-and-write <target> [--project <folder>] [--yes] [<option> ...]",
         discussion: """
-            The disk is judged and you confirm it before the build starts, so that nothing waits for you afterwards. \
+            The disk is checked and you type its name before the build starts, so that nothing waits for you afterwards. \
             When the image is ready, the disk must still be the one that you chose; then it is written and read back \
-            as by `flashlayer write`. The image stays in the current folder, as `flashlayer build` leaves it.
+            as by 'flashlayer write'. The image stays in the current folder, as 'flashlayer build' leaves it.
 
               flashlayer build-and-write /dev/sdb --project examples/kiosk
-              flashlayer build-and-write /dev/loop0 --project examples/kiosk --allow virtual --yes
+              flashlayer build-and-write /dev/loop0 --allow virtual --yes
             """
     )
 

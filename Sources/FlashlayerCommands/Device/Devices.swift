@@ -10,7 +10,8 @@ import Threads
 /// `flashlayer devices`
 struct Devices: Operation {
     static let configuration = CommandConfiguration(
-        abstract: "Show the disks that can be written, and why others can not.",
+        abstract: "Show the disks that can be written, and why others cannot.",
+        usage: "flashlayer devices [--all] [--json] [<option> ...]",
         discussion: """
             The table shows every disk that may be overwritten, and those that need your word for it \
             (--allow CODE). Disks that are never overwritten, such as the one this machine runs from, and \
@@ -28,8 +29,7 @@ struct Devices: Operation {
     @Flag(help: "Print an array of all disks as JSON.")
     var json = false
 
-    @OptionGroup(title: "Common options")
-    var common: CommonOptions
+    @OptionGroup var common: CommonOptions
 
     func perform(_ console: Console) async throws {
         let disks = try await onAbandonableThread(named: "devices") { try Inventory().disks() }

@@ -7,20 +7,23 @@ import Model
 
 /// The options of every command that overwrites a device.
 struct FlashOptions: ParsableArguments, Sendable {
-    @Flag(name: [.short, .long], help: "Do not ask. No rule is lifted by this.")
+    @Flag(name: [.short, .long], help: "Do not ask for the disk's name. This lifts no rule.")
     var yes = false
 
     @Option(
         name: .long,
         parsing: .singleValue,
         help: ArgumentHelp(
-            "Lift one rule that can be lifted: internal, virtual, member, large. May be repeated.",
+            "Allow what is refused otherwise: internal, virtual, member or large. May be repeated.",
             valueName: "code"
         )
     )
     var allow: [String] = []
 
-    @Flag(name: .customLong("no-verify"), help: "Do not read back what was written.")
+    @Flag(
+        name: .customLong("no-verify"),
+        help: "Do not read back what was written. Quicker; a disk that loses data then goes unnoticed."
+    )
     var skipsVerify = false
 
     @OptionGroup var engine: EngineOptions
@@ -33,7 +36,7 @@ struct FlashOptions: ParsableArguments, Sendable {
 
 /// The options of every command that reads a device through an engine.
 struct EngineOptions: ParsableArguments, Sendable {
-    @Option(help: ArgumentHelp("A device that does not answer for so long has failed.", valueName: "seconds"))
+    @Option(help: ArgumentHelp("Give up a disk that completes nothing for so long.", valueName: "seconds"))
     var timeout = 120
 
     @Flag(help: "Report as JSON lines on standard output.")

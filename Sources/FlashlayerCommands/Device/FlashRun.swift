@@ -31,17 +31,27 @@ struct FlashRun: Sendable {
             allowed: try options.allowed()
         )
         let inventory = try Inventory()
-        let disk = try inventory.disk(at: target)
+        let disk: Disk
+        do {
+            disk = try inventory.disk(at: target)
+        } catch let error as FlashlayerError {
+            // What is no disk at all is a target all the same to whoever reads the lines.
+            throw refused(target, error)
+        }
         let refusals = inventory.refusals(of: disk, for: request)
         guard let first = refusals.first else { return disk }
         for refusal in refusals.dropFirst() {
             console.warn("\(refusal.message): \(refusal.evidence) [\(refusal.code.rawValue)]")
         }
+        throw refused(disk.path, first.error)
+    }
+
+    /// Says how it ended for a target for which nothing was started.
+    private func refused(_ target: String, _ error: FlashlayerError) -> FlashlayerError {
         if options.engine.json {
-            let result = FlashResult(first.error)
-            Console.answer(FlashRecord.line("finished", FlashRecord.Finished(target: disk.path, result)))
+            Console.answer(FlashRecord.line("finished", FlashRecord.Finished(target: target, FlashResult(error))))
         }
-        throw first.error
+        return error
     }
 
     /// Asks at the terminal unless `--yes` was given.

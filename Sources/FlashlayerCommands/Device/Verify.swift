@@ -10,6 +10,7 @@ import Model
 struct Verify: Operation {
     static let configuration = CommandConfiguration(
         abstract: "Compare a disk with an image, byte for byte, without writing.",
+        usage: "flashlayer verify <image> <target> [<option> ...]",
         discussion: """
             Reads everything that the image covers back from the medium, holes included. Exit status 0 when all of it \
             is there, 74 when it is not. A disk that has been booted has changed: its file systems write.

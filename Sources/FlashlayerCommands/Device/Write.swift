@@ -8,11 +8,12 @@ import Model
 struct Write: Operation {
     static let configuration = CommandConfiguration(
         abstract: "Write an image to a disk and prove every byte.",
+        usage: "flashlayer write <image> <target> [--yes] [--allow <code>] [<option> ...]",
         discussion: """
-            The disk is judged first (see `flashlayer devices --all`), then you type its name. The image's content is \
+            The disk is checked first ('flashlayer devices --all' shows how), then you type its name. The image's content is \
             told by its first bytes, never by its name. Both ends of the disk are wiped first and written last, so \
             that an interrupted disk never looks like a good one. After the write everything is read back from the \
-            medium, holes included.
+            medium, holes included. A write that was interrupted is done again by the same command.
 
               flashlayer write kiosk.qcow2 /dev/sdb
               flashlayer write kiosk.raw /dev/disk/by-id/usb-Vendor_Stick_1234 --yes

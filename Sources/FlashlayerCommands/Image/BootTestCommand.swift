@@ -26,8 +26,9 @@ struct BootTestCommand: Operation {
     static let configuration = CommandConfiguration(
         commandName: "boot-test",
         abstract: "Boot an image or a device in QEMU, and say whether it came up with nothing failed.",
+        usage: "flashlayer boot-test <image> [--firmware <firmware>] [<option> ...]",
         discussion: """
-            A throwaway overlay is booted: the image or device itself is only read. It passes when systemd says that
+            A throwaway overlay is booted: the image or device itself is only read. It passes when systemd says that \
             everything is started and no unit has failed.
 
               flashlayer boot-test kiosk.qcow2
@@ -38,7 +39,7 @@ struct BootTestCommand: Operation {
     @Argument(help: ArgumentHelp("A disk image file, or a block device.", valueName: "image"))
     var image: String
 
-    @Option(help: "Boot by bios, uefi, secure-boot, or all of bios and uefi.")
+    @Option(help: "What starts it; all is bios and then uefi.")
     var firmware = Choice.all
 
     @Option(

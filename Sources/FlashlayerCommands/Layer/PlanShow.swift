@@ -11,11 +11,13 @@ struct PlanShow: Operation {
     static let configuration = CommandConfiguration(
         commandName: "plan",
         abstract: "Show what a build would do, without doing any of it.",
+        usage: "flashlayer plan [<project>] [--json] [<option> ...]",
         discussion: """
-            Shows the layers in their order, each phase with its steps, what is cached, and
-            which layer overrides which.
+            Shows the layers in their order, each phase with its steps, what is cached, and which layer overrides which. \
+            Every fault of the recipe and the layers is told, with file and line.
 
-              flashlayer plan examples/kiosk
+              flashlayer plan
+              flashlayer plan examples/kiosk --json
               flashlayer plan --base debian-12.qcow2 --layer layers/base-tools layers/kiosk
             """
     )

@@ -2,9 +2,9 @@
 // Copyright the flashlayer authors
 
 /// Finds the word that was probably meant.
-enum NearMiss {
+package enum NearMiss {
     /// - Returns: the known word closest to `word`, or nil when none is close. Case and `_` against `-` cost nothing.
-    static func of(_ word: String, among known: some Sequence<String>) -> String? {
+    package static func of(_ word: String, among known: some Sequence<String>) -> String? {
         let plain = normalized(word)
         let limit = max(1, plain.count / 3)
         let best = known.map { (word: $0, cost: distance(plain, normalized($0))) }.min { $0.cost < $1.cost }
