@@ -51,6 +51,7 @@ package struct Worker: Sendable {
         onErrorLine: @escaping @Sendable (String) -> Void = { _ in },
         onEvent: @escaping @Sendable (Event) async throws -> Void
     ) async throws -> Ending {
+        Self.ignoreBrokenPipes
         let line = try WorkerLine.encode(WorkerJob(version: Version.workerProtocol, job: job))
         let (requests, requester) = AsyncStream.makeStream(of: Void.self)
         let processID = OneShot<Int32>()
@@ -77,13 +78,18 @@ package struct Worker: Sendable {
             requester.finish()
             Task.detached {
                 try await Task.sleep(for: grace)
-                guard let pid = processID.current else { return }
+                // On a busy machine it may not even have started yet.
+                while outcome.current == nil, processID.current == nil { try await Task.sleep(for: .milliseconds(50)) }
+                guard outcome.current == nil, let pid = processID.current else { return }
                 kill(-pid, SIGKILL)
                 try await Task.sleep(for: .seconds(2))
                 outcome.set(.success(.abandoned(processID: pid)))
             }
         }
     }
+
+    /// Writing to a worker that has died must not end us: the failed write says it. Once for the process.
+    private static let ignoreBrokenPipes: Void = { signal(SIGPIPE, SIG_IGN) }()
 
     private func execute(
         line: String,
