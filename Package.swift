@@ -86,7 +86,7 @@ let tests: [Target] = [
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),
-    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model", "TestSupport"]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model", "TestSupport"]),
 ]
 
 for target in rooms + programs + tests {

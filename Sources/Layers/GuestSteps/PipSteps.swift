@@ -44,7 +44,7 @@ package enum PipSteps {
             case .system:
                 // PEP 668: a Python that its distribution manages says so by a file, and is told that this is meant.
                 """
-                marker=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib") + "/EXTERNALLY-MANAGED")')
+                marker=$(python3 -c 'import sys, sysconfig; sys.stdout.write(sysconfig.get_path("stdlib") + "/EXTERNALLY-MANAGED")')
                 set --
                 [ ! -e "$marker" ] || set -- --break-system-packages
                 exec python3 -m pip install "$@" -r \(list)
