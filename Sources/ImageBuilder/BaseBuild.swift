@@ -82,13 +82,6 @@ struct BaseBuild: Sendable {
 
     private func syncTree(_ folder: String) throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        for path in names.map({ "\(folder)/\($0)" }) + [folder] {
-            let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { continue }
-            defer { close(descriptor) }
-            guard fsync(descriptor) == 0 else {
-                throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
-            }
-        }
+        for path in names.map({ "\(folder)/\($0)" }) + [folder] { try HostFile.flush(path) }
     }
 }

@@ -87,10 +87,10 @@ struct TemporaryFile {
         close(descriptor)
         path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         do {
-            try contents.write(to: URL(filePath: path))
+            try HostFile.write(contents, to: path)
         } catch {
             remove()
-            throw FlashlayerError(.cannotCreate, "cannot write \(path): \(error)")
+            throw error
         }
     }
 

@@ -13,8 +13,6 @@ struct PlanReport: Encodable {
         let cached: Bool
         /// Why it is, or is not.
         let reason: String
-
-        static let missing = CacheState(cached: false, reason: "not built yet")
     }
 
     struct LayerLine: Encodable {

@@ -3,6 +3,7 @@
 
 import ArgumentParser
 import Glibc
+import ImageBuilder
 import Layers
 import Model
 
@@ -36,7 +37,11 @@ struct PlanShow: Operation {
 
     func perform(_ console: Console) async throws {
         let plan = try await options.plan(project)
-        let report = try PlanReport(plan) { _ in .missing }
+        let cache = try Cache()
+        let report = try PlanReport(plan) { phase in
+            let (isCached, reason) = cache.state(of: phase)
+            return PlanReport.CacheState(cached: isCached, reason: reason)
+        }
         // The console judges standard error; this goes to standard output, which may well be a file.
         let isPlain = isatty(1) == 0 && common.color != .always
         Console.answer(try json ? report.json() : report.text { isPlain ? $0 : console.style($0, $1) })

@@ -174,11 +174,7 @@ package struct BootTest: Sendable {
     private func keep(_ console: String, _ name: String) throws -> String {
         let folder = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
         let kept = "\(folder)/flashlayer-boot-test-\(name)-\(getpid()).log"
-        do {
-            try Data(Self.text(of: console).utf8).write(to: URL(filePath: kept))
-        } catch {
-            throw FlashlayerError(.cannotCreate, "cannot keep the console's log as \(kept): \(error)")
-        }
+        try HostFile.write(Self.text(of: console), to: kept)
         OutputOwner.adopt(kept)
         return kept
     }

@@ -58,12 +58,12 @@ struct Bootstrap: Sendable {
     private func install(_ debian: DebianBootstrap) async throws {
         log.tell(.activity("installing Debian \(suite) from \(debian.mirror)"))
         let hook = work.file("customize-hook")
-        try write(debian.customizeHook, to: hook)
+        try HostFile.write(debian.customizeHook, to: hook, mode: 0o755)
         let bootstrap = try Program("mmdebstrap", debianPackage: "mmdebstrap")
         // A mount namespace and a process namespace of its own: however it ends, no process and no mount is left.
         let unshare = try Program("unshare", debianPackage: "util-linux")
         let sources = work.file("sources.list")
-        try write(debian.sources, to: sources)
+        try HostFile.write(debian.sources, to: sources)
         let log = log
         _ = try await SpaceWatch(path: work.path).during { [root] in
             try await unshare.run(
@@ -97,14 +97,14 @@ struct Bootstrap: Sendable {
                 advice: "make it larger: in flashlayer.toml, [image] size = \"2G\""
             )
         }
-        try write("", to: disk)
+        try HostFile.write("", to: disk)
         guard unsafe truncate(disk, off_t(layout.size)) == 0 else {
             throw FlashlayerError.system("make \(disk)", .current, code: .cannotCreate)
         }
         let script = work.file("layout")
-        try write(try layout.sfdiskScript(key: key), to: script)
+        try HostFile.write(try layout.sfdiskScript(key: key), to: script)
         let settings = work.file("mke2fs.conf")
-        try write(Self.mke2fsSettings, to: settings)
+        try HostFile.write(Self.mke2fsSettings, to: settings)
         let shell = Program(at: "/bin/sh")
         let sfdisk = try Program("sfdisk", debianPackage: "fdisk")
         try await shell.run(["-c", "exec \"$0\" --quiet \"$1\" < \"$2\"", sfdisk.path, disk, script])
@@ -167,19 +167,6 @@ struct Bootstrap: Sendable {
     private func usedBytes() async throws -> UInt64 {
         let answer = try await Program("du", debianPackage: "coreutils").run(["-sx", "--block-size=1", root])
         return answer.split(whereSeparator: \.isWhitespace).first.flatMap { UInt64($0) } ?? 0
-    }
-
-    private func write(_ text: String, to path: String) throws {
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o755)
-        guard descriptor >= 0 else {
-            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
-        }
-        defer { close(descriptor) }
-        let bytes = Array(text.utf8)
-        guard unsafe bytes.withUnsafeBytes({ unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }) == bytes.count
-        else {
-            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
-        }
     }
 
     /// ext4 as Debian 12 makes it, whatever this machine's own mke2fs.conf says: GRUB 2.06 and older kernels read it.

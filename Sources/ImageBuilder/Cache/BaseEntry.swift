@@ -27,13 +27,9 @@ struct BaseEntry: Sendable {
     }
 
     static func write(_ facts: GuestFacts, to path: String) throws {
-        do {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-            try encoder.encode(facts).write(to: URL(filePath: "\(path)/facts.json"))
-        } catch {
-            throw FlashlayerError(.cannotCreate, "cannot write \(path)/facts.json: \(error)")
-        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        try HostFile.write(try encoder.encode(facts), to: "\(path)/facts.json")
     }
 }
 

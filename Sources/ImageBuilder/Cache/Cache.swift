@@ -4,6 +4,7 @@
 import Digests
 import FoundationEssentials
 import Glibc
+package import Layers
 import Model
 import Programs
 
@@ -19,13 +20,13 @@ package struct Cache: Sendable {
     package init() throws {
         let environment = ProcessInfo.processInfo.environment
         if let named = environment["FLASHLAYER_CACHE"], !named.isEmpty {
-            try self.init(path: named.hasPrefix("/") ? named : FileManager.default.currentDirectoryPath + "/" + named)
+            self.init(path: named.hasPrefix("/") ? named : FileManager.default.currentDirectoryPath + "/" + named)
         } else if getuid() == 0 {
-            try self.init(path: "/var/cache/flashlayer")
+            self.init(path: "/var/cache/flashlayer")
         } else if let folder = environment["XDG_CACHE_HOME"], folder.hasPrefix("/") {
-            try self.init(path: folder + "/flashlayer")
+            self.init(path: folder + "/flashlayer")
         } else if let home = environment["HOME"], home.hasPrefix("/") {
-            try self.init(path: home + "/.cache/flashlayer")
+            self.init(path: home + "/.cache/flashlayer")
         } else {
             throw FlashlayerError(
                 .cannotCreate,
@@ -35,11 +36,22 @@ package struct Cache: Sendable {
         }
     }
 
-    package init(path: String) throws {
+    package init(path: String) {
         self.path = path
+    }
+
+    /// Makes its folders.
+    func prepare() throws {
         for folder in ["base", "debs", "work"] {
             try Self.makeFolder("\(path)/\(folder)")
         }
+    }
+
+    /// Whether a build would find the result of this phase, and why, for a person. Only the base is kept so far.
+    package func state(of phase: PlannedPhase) -> (isCached: Bool, reason: String) {
+        guard phase.phase == .base else { return (false, "carried out by every build") }
+        return BaseEntry(at: base(phase.key)) != nil
+            ? (true, "made by an earlier build") : (false, "no build of this base is in \(path)")
     }
 
     static func makeFolder(_ path: String) throws {
@@ -79,6 +91,7 @@ final class WorkFolder: Sendable {
     }
 
     static func make(in cache: Cache) async throws -> WorkFolder {
+        try cache.prepare()
         await sweep(cache)
         var template = Array("\(cache.path)/work/XXXXXX".utf8CString)
         let made = unsafe template.withUnsafeMutableBufferPointer { buffer in

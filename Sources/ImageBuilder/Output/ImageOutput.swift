@@ -73,7 +73,7 @@ package struct ImageOutput: Sendable {
         let source = try await ImageFormat.open(temporary)
         let scan = try await ImageScan.scan(source, wholeDigest: true)
         guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
-        try Self.flush(temporary)
+        try HostFile.flush(temporary)
         let result = BuildResult(
             image: path,
             format: format.rawValue,
@@ -97,25 +97,10 @@ package struct ImageOutput: Sendable {
     private static func put(_ text: String, into path: String) throws {
         let temporary = "\(path).part-\(getpid())"
         defer { unsafe unlink(temporary) }
-        do {
-            try Data(text.utf8).write(to: URL(filePath: temporary))
-        } catch {
-            throw FlashlayerError(.cannotCreate, "cannot write \(path): \(error)")
-        }
+        try HostFile.write(text, to: temporary)
         OutputOwner.adopt(temporary)
-        try flush(temporary)
+        try HostFile.flush(temporary)
         guard unsafe rename(temporary, path) == 0 else {
-            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
-        }
-    }
-
-    private static func flush(_ path: String) throws {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw FlashlayerError.system("open \(path)", .current, code: .cannotCreate)
-        }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else {
             throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
         }
     }

@@ -46,7 +46,7 @@ struct AptRoot: Sendable {
         for entry in early { try layDown(entry) }
         try rewriteSources()
         let guest = try await guestSettings()
-        try write(configuration(guest, proxies: try await Self.proxies(), architecture), to: settings)
+        try HostFile.write(configuration(guest, proxies: try await Self.proxies(), architecture), to: settings)
     }
 
     /// Settings of the guest's apt that decide which packages are chosen. No others are used here: some would run programs.
@@ -161,7 +161,7 @@ struct AptRoot: Sendable {
             guard let data = FileManager.default.contents(atPath: entry.source) else {
                 throw FlashlayerError.system("read \(entry.source)", .current, code: .badLayer)
             }
-            try write(String(decoding: data, as: UTF8.self), bytes: data, to: path)
+            try HostFile.write(data, to: path)
         case .symlink(let target):
             // Only within the copy: a key of this machine is never the guest's.
             guard target.hasPrefix("/") || !target.split(separator: "/").contains("..") else { return }
@@ -177,16 +177,16 @@ struct AptRoot: Sendable {
             let text = String(decoding: data, as: UTF8.self)
             unsafe unlink(path)
             if path.hasSuffix(".sources") {
-                try write(AptSources.rewriteStanzas(text, root: root), to: path)
+                try HostFile.write(AptSources.rewriteStanzas(text, root: root), to: path)
             } else if path.hasSuffix(".list") {
-                try write(AptSources.rewriteList(text, root: root), to: path)
+                try HostFile.write(AptSources.rewriteList(text, root: root), to: path)
             }
         }
     }
 
     private func guestSettings() async throws -> [String] {
         let reading = "\(root)/read.conf"
-        try write(
+        try HostFile.write(
             """
             Dir::Etc::main "\(root)/etc/apt/apt.conf";
             Dir::Etc::parts "\(root)/etc/apt/apt.conf.d";
@@ -243,13 +243,5 @@ struct AptRoot: Sendable {
             \((guest + proxies).joined(separator: "\n"))
 
             """
-    }
-
-    private func write(_ text: String, bytes: Data? = nil, to path: String) throws {
-        do {
-            try (bytes ?? Data(text.utf8)).write(to: URL(filePath: path))
-        } catch {
-            throw FlashlayerError(.cannotCreate, "cannot write \(path): \(error)")
-        }
     }
 }
