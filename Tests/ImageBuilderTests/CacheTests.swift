@@ -40,7 +40,7 @@ struct CacheTests {
     @Test("a folder of a build that was killed is removed by the next one; that of a running build is not")
     func sweep() async throws {
         let folder = try TemporaryFolder()
-        let cache = try Cache(path: folder.path)
+        let cache = Cache(path: folder.path)
         let running = try await WorkFolder.make(in: cache)
         try folder.write("half", to: "work/killed/disk.raw")
         for path in [running.path, folder.file("work/killed")] {
