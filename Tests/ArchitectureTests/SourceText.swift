@@ -14,14 +14,33 @@ enum SourceText {
         return name?.split(separator: ".").first.map(String.init)
     }
 
-    /// What is left of a line without its comment.
-    static func code(_ line: Substring) -> Substring {
-        var previous: Character?
-        for index in line.indices {
-            // The slashes of a URL are not a comment.
-            if line[index...].hasPrefix("//"), previous != ":" { return line[..<index] }
-            previous = line[index]
+    /// What is left of each line without comments and without what stands in quotes.
+    static func code(_ lines: [Substring]) -> [String] {
+        var isText = false
+        return lines.map { line in
+            let parts = line.split(separator: "\"\"\"", omittingEmptySubsequences: false)
+            var code = ""
+            for (index, part) in parts.enumerated() {
+                if index > 0 { isText.toggle() }
+                if !isText { code += withoutQuotes(part) }
+            }
+            return code
         }
-        return line
+    }
+
+    private static func withoutQuotes(_ line: Substring) -> String {
+        var code = ""
+        var isQuoted = false
+        var previous: Character?
+        for character in line {
+            if character == "\"", previous != "\\" {
+                isQuoted.toggle()
+            } else if !isQuoted {
+                if character == "/", previous == "/" { return String(code.dropLast()) }
+                code.append(character)
+            }
+            previous = character
+        }
+        return code
     }
 }
