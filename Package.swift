@@ -86,7 +86,9 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "ApplianceTests",
-        dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport", "flashlayer", "flashlayer-builder"]
+        dependencies: [
+            "Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport", "flashlayer", "flashlayer-builder",
+        ]
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),

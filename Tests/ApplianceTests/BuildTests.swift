@@ -34,7 +34,8 @@ struct BuildTests {
         #expect(description["imageDigest"]?.text == built.result.imageDigest.description)
         #expect(description["size"]?.number == Double(2 * ByteSize.gibibyte))
         #expect(description["flashlayerVersion"]?.text == Version.string)
-        guard case .array(let packages)? = description["packages"], case .array(let layers)? = description["layers"] else {
+        guard case .array(let packages)? = description["packages"], case .array(let layers)? = description["layers"]
+        else {
             Issue.record("packages and layers are lists")
             return
         }
@@ -82,7 +83,11 @@ struct BuildTests {
         )
         #expect(
             built.events.contains { event in
-                if case .warning(let text) = event { text.contains("10-common.sh") && text.contains("sleep") } else { false }
+                if case .warning(let text) = event {
+                    text.contains("10-common.sh") && text.contains("sleep")
+                } else {
+                    false
+                }
             }
         )
         let data = try #require(FileManager.default.contents(atPath: built.folder.file("tested.log")))
@@ -118,6 +123,63 @@ struct BuildTests {
         }
     }
 
+    @Test("a second build of the same starts no appliance, and gives the same image")
+    func again() async throws {
+        let built = try await Fixture.shared.built()
+        let events = Events()
+        let output = ImageOutput(path: built.folder.file("again.raw"), format: .raw)
+        let result = try await ImageBuild(
+            try Plan(.recipe(path: built.folder.path)),
+            output: output,
+            cache: try Cache()
+        ).run { events.append($0) }
+        #expect(
+            events.all.filter { if case .cached = $0 { true } else { false } } == Phase.allCases.map { .cached($0) }
+        )
+        #expect(!events.all.contains { if case .started = $0 { true } else { false } })
+        #expect(result.rawSha256 == built.result.rawSha256)
+        #expect(result.packages == built.result.packages)
+        unsafe unlink(output.path)
+    }
+
+    @Test("an image that is given is built upon: found out, made larger, and never changed")
+    func givenImage() async throws {
+        let built = try await Fixture.shared.built()
+        let folder = try TemporaryFolder()
+        let before = try await Program("sha256sum", debianPackage: "coreutils").run([built.result.image])
+        try folder.write(
+            """
+            name = "upon"
+            version = "1.0.0"
+            [base]
+            image = "\(built.result.image)"
+            [image]
+            size = "3G"
+            [[layer]]
+            type = "local"
+            path = "layers/one"
+            """,
+            to: "flashlayer.toml"
+        )
+        try folder.write(
+            "#!/bin/sh\nset -e\ntest \"$(df --output=size -B1 / | tail -n 1)\" -gt 2800000000\ngreet > /etc/upon\n",
+            to: "layers/one/scripts/10-look",
+            mode: 0o755
+        )
+        let cache = Cache(path: folder.file("cache"))
+        let result = try await ImageBuild(
+            try Plan(.recipe(path: folder.path)),
+            output: ImageOutput(path: folder.file("upon.raw"), format: .raw),
+            cache: cache
+        ).run { _ in }
+        #expect(result.size == 3 * ByteSize.gibibyte)
+        let text = try await Program("debugfs", debianPackage: "e2fsprogs").run([
+            "-R", "cat /etc/upon", "\(result.image)?offset=\(66 << 20)",
+        ])
+        #expect(text == "hello\n")
+        #expect(try await Program("sha256sum", debianPackage: "coreutils").run([built.result.image]) == before)
+    }
+
     // MARK: - What goes wrong
 
     /// Builds, expects a failure, and that nothing of it is left.
@@ -135,7 +197,9 @@ struct BuildTests {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
         #expect(Set(names).isSubset(of: ["cache", "flashlayer.toml", "layers", "out.log"]), "left behind: \(names)")
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(cache.path)/work").isEmpty)
-        let locks = try FileManager.default.contentsOfDirectory(atPath: "\(cache.path)/base/.").filter { $0.hasSuffix(".lock") }
+        let locks = try FileManager.default.contentsOfDirectory(atPath: "\(cache.path)/base/.").filter {
+            $0.hasSuffix(".lock")
+        }
         #expect(locks.isEmpty)
         let processes = Self.processes(naming: cache.path)
         #expect(processes.isEmpty, "still running: \(processes)")
@@ -153,7 +217,10 @@ struct BuildTests {
     func failingScript() async throws {
         let folder = try TemporaryFolder()
         let plan = try TestProject.plan(
-            scripts: ["10-ok": "#!/bin/sh\ntrue\n", "20-bad": "#!/bin/sh\necho going wrong\nexit 7\n", "30-never": "#!/bin/sh\n"],
+            scripts: [
+                "10-ok": "#!/bin/sh\ntrue\n", "20-bad": "#!/bin/sh\necho going wrong\nexit 7\n",
+                "30-never": "#!/bin/sh\n",
+            ],
             in: folder
         )
         let error = try #require(try await failure(of: plan, in: folder))
@@ -198,10 +265,10 @@ struct BuildTests {
             _ = try await ImageBuild(
                 plan,
                 output: ImageOutput(path: folder.file("out.qcow2"), format: .qcow2),
-                cache: try Cache(path: folder.file("cache"))
+                cache: Cache(path: folder.file("cache"))
             ).run { _ in }
         }
-        try expectNothingLeft(in: folder, try Cache(path: folder.file("cache")))
+        try expectNothingLeft(in: folder, Cache(path: folder.file("cache")))
         try await Program("umount", debianPackage: "mount").run([mount])
         #expect(error?.code == .noSpace)
         #expect(error?.message.contains(mount) == true)
@@ -216,7 +283,7 @@ struct BuildTests {
             in: folder
         )
         let cache =
-            phase == .base ? try Cache(path: folder.file("cache")) : try await Fixture.shared.cache(in: folder)
+            phase == .base ? Cache(path: folder.file("cache")) : try await Fixture.shared.cache(in: folder)
         let build = ImageBuild(plan, output: ImageOutput(path: folder.file("out.qcow2"), format: .qcow2), cache: cache)
         let (moments, moment) = AsyncStream.makeStream(of: Void.self)
         let task = Task {

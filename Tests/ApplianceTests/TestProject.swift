@@ -117,7 +117,9 @@ actor Fixture {
             let result = try await ImageBuild(
                 try Plan(.recipe(path: folder.path)),
                 output: ImageOutput(path: folder.file("tested.qcow2"), format: .qcow2),
-                cache: try Cache()
+                cache: try Cache(),
+                // Its log and events are looked at: it is to be built, whatever an earlier run left.
+                refresh: [.packages]
             ).run { events.append($0) }
             return Built(folder: folder, result: result, events: events.all)
         }
@@ -135,7 +137,7 @@ actor Fixture {
             atPath: "\(path)/base",
             withDestinationPath: "\(shared.path)/base"
         )
-        return try Cache(path: path)
+        return Cache(path: path)
     }
 }
 

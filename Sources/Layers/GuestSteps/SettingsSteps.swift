@@ -68,14 +68,14 @@ package enum SettingsSteps {
 
     private static func timezone(_ zone: String) -> String {
         """
-            zone=\(zone.shellQuoted)
-            if [ ! -e "/usr/share/zoneinfo/$zone" ]; then
-                echo "the guest knows no time zone '$zone' (is tzdata installed?)"
-                exit 1
-            fi
-            ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
-            if [ -e /etc/debian_version ]; then printf '%s\\n' "$zone" > /etc/timezone; fi
-            """
+        zone=\(zone.shellQuoted)
+        if [ ! -e "/usr/share/zoneinfo/$zone" ]; then
+            echo "the guest knows no time zone '$zone' (is tzdata installed?)"
+            exit 1
+        fi
+        ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
+        if [ -e /etc/debian_version ]; then printf '%s\\n' "$zone" > /etc/timezone; fi
+        """
     }
 
     /// glibc has these without any locale data.
