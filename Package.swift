@@ -84,6 +84,12 @@ let tests: [Target] = [
         name: "ImageBuilderTests",
         dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport"]
     ),
+    .testTarget(
+        name: "ApplianceTests",
+        dependencies: [
+            "Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport", "flashlayer", "flashlayer-builder",
+        ]
+    ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
     .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),
     .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model", "TestSupport"]),

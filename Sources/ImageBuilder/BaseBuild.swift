@@ -70,7 +70,9 @@ struct BaseBuild: Sendable {
     private func keep(_ made: String, as path: String) async throws -> BaseEntry {
         try await QEMU.image().run(["check", "-q", "\(made)/disk.qcow2"])
         try syncTree(made)
-        await WorkFolder.remove(path)
+        try await EntryUse.removeWhenFree(path) {
+            log.tell(.note("the base that is to be replaced is in use: waiting for the builds that use it"))
+        }
         guard unsafe rename(made, path) == 0 else {
             throw FlashlayerError.system("put the base into \(path)", .current, code: .cannotCreate)
         }

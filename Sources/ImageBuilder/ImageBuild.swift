@@ -50,81 +50,81 @@ package struct ImageBuild: Sendable {
     }
 
     private func run(_ work: WorkFolder, _ accelerator: Accelerator, _ log: BuildLog) async throws -> BuildResult {
-        let phases = try plan.phases()
-        guard let basePhase = phases.first(where: { $0.phase == .base }) else {
-            throw FlashlayerError(.fault, "the plan has no base phase")
-        }
         let base = try await BaseBuild(
             plan: plan,
-            key: basePhase.key,
+            key: try key(of: .base),
             cache: cache,
             work: work,
             accelerator: accelerator,
             log: log
         ).entry(refresh: refresh.contains(.base))
-        let disk = work.file("disk.qcow2")
-        try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", base.disk, "-F", "qcow2", disk])
-        let installed = try await apply(to: disk, base: base, accelerator: accelerator, work: work, log: log)
-        return try await output.write(disk, plan: plan, packages: installed, work: work, log: log)
+        let start = ContinuousClock.now
+        let packages = try await PackageFetch.resolve(plan, for: base, cache: cache, work: work, log: log)
+        let resolved = try packages.map { [Phase.packages: try $0.digest] } ?? [:]
+        let key = try FinishedEntry.key(finish: key(of: .finish, resolved), base: base)
+        // Two builds of the same do the work once.
+        let lock = try await KeyLock.hold(cache.finished(key) + ".lock") {
+            log.tell(.note("another flashlayer builds the same image: waiting for it"))
+        }
+        defer { withExtendedLifetime(lock) {} }
+        if refresh.isEmpty, let finished = FinishedEntry(at: cache.finished(key)) {
+            for phase in Phase.allCases where phase != .base { log.tell(.cached(phase)) }
+            return try await write(finished, work, log)
+        }
+        let folder = work.file("finished")
+        try Cache.makeFolder(folder)
+        try await apply(to: base, into: folder, packages, since: start, accelerator, work, log)
+        return try await write(try await FinishedEntry.keep(folder, in: cache, key: key), work, log)
+    }
+
+    private func key(of phase: Phase, _ resolved: [Phase: Digest] = [:]) throws -> Digest {
+        guard let planned = try plan.phases(resolved: resolved).first(where: { $0.phase == phase }) else {
+            throw FlashlayerError(.fault, "the plan has no phase \(phase.rawValue)")
+        }
+        return planned.key
+    }
+
+    private func write(_ finished: FinishedEntry, _ work: WorkFolder, _ log: BuildLog) async throws -> BuildResult {
+        let packages = try InstalledPackage.read(finished.packageList)
+        return try await output.write(finished.disk, plan: plan, packages: packages, work: work, log: log)
     }
 
     /// Everything after the base, in one launch of the appliance.
-    ///
-    /// - Returns: the packages that the guest then has.
     private func apply(
-        to disk: String,
-        base: BaseEntry,
-        accelerator: Accelerator,
-        work: WorkFolder,
-        log: BuildLog
-    ) async throws -> [InstalledPackage] {
+        to base: BaseEntry,
+        into folder: String,
+        _ packages: PackageFetch?,
+        since start: ContinuousClock.Instant,
+        _ accelerator: Accelerator,
+        _ work: WorkFolder,
+        _ log: BuildLog
+    ) async throws {
+        let disk = "\(folder)/disk.qcow2"
+        try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", base.disk, "-F", "qcow2", disk])
         var drives = [ApplianceJob.Drive(path: disk, format: "qcow2", readOnly: false)]
-        let start = ContinuousClock.now
-        if try await fetchPackages(for: base, into: work.file("packages.img"), work: work, log: log) {
-            drives.append(.init(path: work.file("packages.img"), format: "raw", readOnly: true))
+        if let packages {
+            let drive = work.file("packages.img")
+            try await packages.makeDrive(at: drive)
+            drives.append(.init(path: drive, format: "raw", readOnly: true))
         }
         let stages = BuildStages(
             plan: plan,
             guest: base.facts,
             earlyArchive: try await archive(plan.earlyFiles, "early.tar", work),
             overlayArchive: try await archive(plan.mergedOverlay, "overlay.tar", work),
-            packageDrive: drives.count > 1 ? 1 : nil
+            packageDrive: packages == nil ? nil : 1
         )
         let temporary = work.file("appliance")
         try Cache.makeFolder(temporary)
-        let list = work.file("installed")
         let job = ApplianceJob(
             drives: drives,
             accelerator: accelerator,
             network: stages.needsNetwork,
             temporaryFolder: temporary,
-            stages: try stages.stages(packageList: list)
+            stages: try stages.stages(packageList: "\(folder)/installed")
         )
         log.tell(.activity("starting the appliance"))
         try await ApplianceRun(job: job, log: log, phases: .shown(since: start)).run()
-        return try InstalledPackage.read(list)
-    }
-
-    /// - Returns: whether there is anything to install; then the drive is made.
-    private func fetchPackages(for base: BaseEntry, into drive: String, work: WorkFolder, log: BuildLog) async throws
-        -> Bool
-    {
-        let packages = BuildStages.debianPackages(of: plan, for: base.facts)
-        guard !packages.isEmpty else { return false }
-        let root = try await AptRoot(
-            in: work,
-            state: base.packageState,
-            architecture: base.facts.architecture,
-            early: plan.earlyFiles,
-            cache: cache,
-            log: log
-        )
-        let downloads = try await root.fetch(packages, recommends: plan.recommends) { name in
-            let layers = plan.layers.filter { $0.debianPackages.contains { $0.hasPackageName(name) } }.map(\.name)
-            return layers.isEmpty ? "needed by the recipe" : "asked for by \(layers.joined(separator: ", "))"
-        }
-        try await root.makeDrive(downloads, at: drive)
-        return true
     }
 
     private func archive(_ entries: [OverlayEntry], _ name: String, _ work: WorkFolder) async throws -> String? {
@@ -132,13 +132,5 @@ package struct ImageBuild: Sendable {
         let path = work.file(name)
         try await OverlayArchive.write(entries, to: path)
         return path
-    }
-}
-
-extension String {
-    /// Whether an entry of a list (`curl`, `curl=7.88*`, `curl/bookworm-backports`, `-curl`) is about this package.
-    fileprivate func hasPackageName(_ name: String) -> Bool {
-        let entry = hasPrefix("-") ? dropFirst() : self[...]
-        return entry.prefix { $0 != "=" && $0 != "/" } == name
     }
 }

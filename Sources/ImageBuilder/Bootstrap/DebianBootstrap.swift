@@ -102,6 +102,8 @@ package struct DebianBootstrap: Sendable, Equatable {
             lines.append("cat > \"$root/\(path)\" <<'FLASHLAYER_END'\n\(text)FLASHLAYER_END")
         }
         if firmware.contains(.uefi) { lines.append("mkdir -p \"$root/boot/efi\"") }
+        // What mmdebstrap was told for its own run is no setting of the new system.
+        lines.append("rm -f \"$root/etc/apt/apt.conf.d/99mmdebstrap\" \"$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap\"")
         lines.append("rm -f \"$root/etc/apt/sources.list.d\"/0000*")
         lines.append("chroot \"$root\" systemctl enable systemd-networkd.service")
         return lines.joined(separator: "\n") + "\n"

@@ -10,6 +10,9 @@ import Model
 struct BaseEntry: Sendable {
     let path: String
     let facts: GuestFacts
+    /// Names this very disk: one that is made again with the same key is another one.
+    let stamp: String
+    private let use: EntryUse
 
     var disk: String { "\(path)/disk.qcow2" }
     /// A tar archive; see `PackageState`.
@@ -20,16 +23,21 @@ struct BaseEntry: Sendable {
         guard
             let data = FileManager.default.contents(atPath: "\(path)/facts.json"),
             let facts = try? JSONDecoder().decode(GuestFacts.self, from: data),
-            FileManager.default.fileExists(atPath: "\(path)/disk.qcow2")
+            let stamp = FileManager.default.contents(atPath: "\(path)/stamp"),
+            FileManager.default.fileExists(atPath: "\(path)/disk.qcow2"),
+            let use = EntryUse(of: path)
         else { return nil }
         self.path = path
         self.facts = facts
+        self.stamp = String(decoding: stamp, as: UTF8.self)
+        self.use = use
     }
 
     static func write(_ facts: GuestFacts, to path: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try HostFile.write(try encoder.encode(facts), to: "\(path)/facts.json")
+        try HostFile.write(UUID().uuidString, to: "\(path)/stamp")
     }
 }
 

@@ -11,6 +11,7 @@ import Programs
 /// Where results of phases, downloads and unfinished work are kept.
 ///
 ///     base/KEY/      a base: its disk, what is known of it, what its package manager knows
+///     finished/KEY/  what a build made of a base: the disk's difference, the list of its packages
 ///     debs/          packages that were downloaded
 ///     work/NAME/     what a build that runs is making; nothing there is ever trusted by another
 package struct Cache: Sendable {
@@ -42,14 +43,15 @@ package struct Cache: Sendable {
 
     /// Makes its folders.
     func prepare() throws {
-        for folder in ["base", "debs", "work"] {
+        for folder in ["base", "debs", "finished", "work"] {
             try Self.makeFolder("\(path)/\(folder)")
         }
     }
 
-    /// Whether a build would find the result of this phase, and why, for a person. Only the base is kept so far.
+    /// Whether a build would find the result of this phase, and why, for a person. What is behind the base depends on the
+    /// versions of packages, which only a build asks for.
     package func state(of phase: PlannedPhase) -> (isCached: Bool, reason: String) {
-        guard phase.phase == .base else { return (false, "carried out by every build") }
+        guard phase.phase == .base else { return (false, "a build asks for the versions of packages first") }
         return BaseEntry(at: base(phase.key)) != nil
             ? (true, "made by an earlier build") : (false, "no build of this base is in \(path)")
     }
@@ -69,6 +71,8 @@ package struct Cache: Sendable {
     var debs: String { "\(path)/debs" }
 
     func base(_ key: Digest) -> String { "\(path)/base/\(key.hex)" }
+
+    func finished(_ key: Digest) -> String { "\(path)/finished/\(key.hex)" }
 
     /// Free bytes of the file system that holds the cache.
     static func freeSpace(at path: String) -> UInt64? {

@@ -53,28 +53,34 @@ struct AptRoot: Sendable {
     private static let guestKeys = ["APT::Install-Recommends", "APT::Install-Suggests", "APT::Default-Release"]
 
     /// - Throws: `packages-failed` when a source cannot be read or a name stands for nothing.
-    func fetch(_ packages: [String], recommends: Bool?, askedFor: (String) -> String) async throws -> [Download] {
+    func resolve(_ packages: [String], recommends: Bool?, askedFor: (String) -> String) async throws -> [Download] {
         log.tell(.activity("reading the package lists"))
         try await apt(
             ["update", "-q", "-o", "APT::Update::Error-Mode=any"],
             what: "reading the guest's package sources"
         )
-        let choice = recommends.map { ["-o", "APT::Install-Recommends=\($0)"] } ?? []
-        let names = packages.map(AptSteps.argument)
-        let list = try await resolve(choice + ["--"] + names, askedFor: askedFor)
+        return try await list(Self.request(packages, recommends), askedFor: askedFor)
+    }
+
+    /// Brings here what is not in the cache yet.
+    func download(_ list: [Download], for packages: [String], recommends: Bool?) async throws {
         for download in list {
             // A copy that is broken is found by apt, which knows the digest, and fetched again.
             unsafe link("\(cache.debs)/\(download.file)", "\(root)/archives/\(download.file)")
         }
         log.tell(.activity("fetching \(list.count) packages"))
         try await apt(
-            ["install", "--yes", "-q", "--download-only"] + choice + ["--"] + names,
+            ["install", "--yes", "-q", "--download-only"] + Self.request(packages, recommends),
             what: "fetching packages"
         )
         for download in list {
             unsafe link("\(root)/archives/\(download.file)", "\(cache.debs)/\(download.file)")
         }
-        return list
+    }
+
+    private static func request(_ packages: [String], _ recommends: Bool?) -> [String] {
+        let choice = recommends.map { ["-o", "APT::Install-Recommends=\($0)"] } ?? []
+        return choice + ["--"] + packages.map(AptSteps.argument)
     }
 
     /// Makes a disk of the lists and archives.
@@ -96,7 +102,7 @@ struct AptRoot: Sendable {
         ])
     }
 
-    private func resolve(_ arguments: [String], askedFor: (String) -> String) async throws -> [Download] {
+    private func list(_ arguments: [String], askedFor: (String) -> String) async throws -> [Download] {
         let outcome = try await run(["install", "--yes", "-qq", "--print-uris"] + arguments)
         guard outcome.status == 0 else { throw refusal(outcome, askedFor: askedFor) }
         return outcome.output.split(separator: "\n").compactMap { line in

@@ -42,7 +42,7 @@ package enum BootLoaderSteps {
     }
 
     /// Read after /etc/default/grub, so that the guest's own file stays as its distribution made it.
-    package static let argumentsFile = "/etc/default/grub.d/50-flashlayer.cfg"
+    package static let argumentsFile = "/etc/default/grub.d/50-kernel-arguments.cfg"
 
     package static func argumentsFileText(_ arguments: [String]) -> String {
         let line = arguments.joined(separator: " ")

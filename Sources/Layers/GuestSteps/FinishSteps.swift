@@ -85,10 +85,14 @@ package enum FinishSteps {
         let list = "\(GuestFolder.scratch)/kept"
         let paths = kept.filter { $0.kind != .directory }.map { "/\($0.path)\n" }.joined()
         return [
-            .run(GuestCommand(shell: listPackages, source: "finish", title: "listing the guest's packages")),
             .write(list, contents: paths, mode: 0o600),
-            .run(GuestCommand(shell: shared + remove, source: "finish", title: "removing the build's identity")),
-            .run(GuestCommand(shell: shared + confirm, source: "finish", title: "checking that no identity is left")),
+            .run(
+                GuestCommand(
+                    shell: [listPackages, shared, remove, confirm].joined(separator: "\n"),
+                    source: "finish",
+                    title: "removing the build's identity"
+                )
+            ),
         ]
     }
 

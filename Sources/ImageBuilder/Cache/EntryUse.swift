@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Glibc
+import Model
+
+/// Holds an entry of the cache in its place while a build reads it: nobody replaces or removes one that is in use.
+final class EntryUse: Sendable {
+    private let descriptor: Int32
+
+    /// - Returns: nil when there is no such entry, or it is being removed.
+    init?(of path: String) {
+        descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0, flock(descriptor, LOCK_SH | LOCK_NB) == 0 else { return nil }
+    }
+
+    deinit {
+        if descriptor >= 0 { close(descriptor) }
+    }
+
+    /// Removes an entry that nobody uses.
+    ///
+    /// - Returns: false when somebody does.
+    @discardableResult
+    static func remove(_ path: String) async -> Bool {
+        let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return true }
+        defer { close(descriptor) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }
+        await WorkFolder.remove(path)
+        return true
+    }
+
+    /// Removes an entry once nobody uses it any more; cancelling the task ends the wait.
+    static func removeWhenFree(_ path: String, onWait: () -> Void) async throws {
+        var hasWaited = false
+        while await !remove(path) {
+            if !hasWaited { onWait() }
+            hasWaited = true
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+import ImageBuilder
+import Layers
+import Model
+import Synchronization
+import TestSupport
+
+/// A project on disk that exercises what layers can do; `[base]` and `[image]` are those of examples/kiosk, so that both
+/// start from one bootstrap.
+enum TestProject {
+    private static let head = """
+        name = "tested"
+        version = "1.0.0"
+        [image]
+        size = "2G"
+        firmware = ["bios", "uefi"]
+        kernel-arguments = ["console=tty0", "console=ttyS0"]
+
+        """
+
+    static func write(to folder: TemporaryFolder) throws {
+        try folder.write(
+            head + """
+                hostname = "tester"
+                timezone = "Europe/Berlin"
+                locale = "C.UTF-8"
+                [packages]
+                recommends = false
+                [[layer]]
+                type = "local"
+                path = "layers/site"
+                """,
+            to: "flashlayer.toml"
+        )
+        try common(folder)
+        try site(folder)
+    }
+
+    private static func common(_ folder: TemporaryFolder) throws {
+        try folder.write("# tools\njq\nopenssh-server\n", to: "layers/common/packages/debs.txt")
+        try folder.write("SITE=example\nTOOLS=jq\n", to: "layers/common/environment")
+        try folder.write("of common\n", to: "layers/common/configs/etc/motd")
+        try folder.write(
+            """
+            #!/bin/sh
+            set -eu
+            # A service that a careless script leaves running.
+            sleep 1000 > /dev/null 2>&1 &
+            echo "$FLASHLAYER_LAYER $FLASHLAYER_PHASE $SITE $(pwd)" > /etc/common-result
+            echo "a line of the common script"
+            """,
+            to: "layers/common/scripts/10-common.sh",
+            mode: 0o755
+        )
+    }
+
+    private static func site(_ folder: TemporaryFolder) throws {
+        let layer = "layers/site"
+        try folder.write("common\n", to: "\(layer)/layer-dependencies")
+        try folder.write("SITE=lobby\n", to: "\(layer)/environment")
+        try folder.write("of site\n", to: "\(layer)/configs/etc/motd")
+        // /bin is a link in the guest, and /var/run another, which leads to memory.
+        try folder.write("#!/bin/sh\necho hello\n", to: "\(layer)/configs/bin/hello", mode: 0o755)
+        try folder.write("kept\n", to: "\(layer)/configs/var/log/kept.log")
+        try folder.write("owned\n", to: "\(layer)/configs/etc/owned")
+        try folder.write("etc/owned www-data:adm 0640\n", to: "\(layer)/owners")
+        try FileManager.default.createDirectory(
+            atPath: folder.file("\(layer)/configs/usr/local/bin"),
+            withIntermediateDirectories: true
+        )
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.file("\(layer)/configs/usr/local/bin/greet"),
+            withDestinationPath: "/bin/hello"
+        )
+        try folder.write(
+            """
+            #!/usr/bin/perl
+            use strict;
+            open(my $out, '>', '/etc/site-result') or die;
+            print $out "perl $ENV{FLASHLAYER_LAYER} ", `greet`;
+            """,
+            to: "\(layer)/scripts/10-perl",
+            mode: 0o755
+        )
+    }
+
+    /// A plan with one layer of nothing but scripts: starts from the same base.
+    static func plan(scripts: [String: String], packages: String = "", in folder: TemporaryFolder) throws -> Plan {
+        try folder.write(head + "[[layer]]\ntype = \"local\"\npath = \"layers/one\"\n", to: "flashlayer.toml")
+        try folder.write(packages, to: "layers/one/packages/debs.txt")
+        for (name, text) in scripts { try folder.write(text, to: "layers/one/scripts/\(name)", mode: 0o755) }
+        return try Plan(.recipe(path: folder.path))
+    }
+}
+
+/// What is built once for all tests of a run.
+actor Fixture {
+    static let shared = Fixture()
+
+    struct Built {
+        let folder: TemporaryFolder
+        let result: BuildResult
+        let events: [BuildEvent]
+    }
+
+    private var building: Task<Built, any Error>?
+
+    func built() async throws -> Built {
+        if let building { return try await building.value }
+        let task = Task {
+            let folder = try TemporaryFolder()
+            try TestProject.write(to: folder)
+            let events = Events()
+            let result = try await ImageBuild(
+                try Plan(.recipe(path: folder.path)),
+                output: ImageOutput(path: folder.file("tested.qcow2"), format: .qcow2),
+                cache: try Cache(),
+                // Its log and events are looked at: it is to be built, whatever an earlier run left.
+                refresh: [.packages]
+            ).run { events.append($0) }
+            return Built(folder: folder, result: result, events: events.all)
+        }
+        building = task
+        return try await task.value
+    }
+
+    /// A cache of its own in which nothing but the shared bases is found: what a build leaves in it is this build's.
+    func cache(in folder: TemporaryFolder) async throws -> Cache {
+        _ = try await built()
+        let shared = try Cache()
+        let path = folder.file("cache")
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(path)/base",
+            withDestinationPath: "\(shared.path)/base"
+        )
+        return Cache(path: path)
+    }
+}
+
+final class Events: Sendable {
+    private let list = Mutex<[BuildEvent]>([])
+
+    func append(_ event: BuildEvent) {
+        list.withLock { $0.append(event) }
+    }
+
+    var all: [BuildEvent] { list.withLock { $0 } }
+}
