@@ -152,6 +152,10 @@ package final class LoopDevice: Sendable {
         }
         // SAFETY: LOOP_CONFIGURE only reads the structure, which lives until the call returns.
         guard unsafe ioctl(loop, UInt(LOOP_CONFIGURE), &configuration) == 0 else { throw Errno.current }
+        // 'blockdev --setro' outlives what was attached: a run that was killed in between leaves a node read-only for
+        // good. BLKROSET is _IO(0x12, 93), which Swift does not import.
+        var isReadOnly: Int32 = readOnly ? 1 : 0
+        guard unsafe ioctl(loop, 0x125D, &isReadOnly) == 0 else { throw Errno.current }
     }
 
     private static func makeFile(size: UInt64, fill: UInt8?) throws -> String {
