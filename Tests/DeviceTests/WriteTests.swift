@@ -170,28 +170,33 @@ struct WriteTests {
         #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA))
     }
 
-    @Test("at the terminal the device's name is asked for; anything else is a no", arguments: ["yes", "", "NAME"])
-    func prompt(answer: String) async throws {
+    @Test(
+        "at the terminal the device's name is asked for; anything else is a no, and Ctrl-C ends it at once",
+        arguments: [("yes\\n", 77), ("\\n", 77), ("\\003", 130), ("NAME\\n", 0)] as [(String, Int32)]
+    )
+    func prompt(keys: String, status: Int32) async throws {
         let (raw, _) = try await images(ImageCase(name: "", size: 4 << 20, data: [0..<(1 << 20)]))
         let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
+        defer { loop.close() }
         let name = String(loop.path.dropFirst("/dev/".count))
-        let typed = answer == "NAME" ? name : answer
-        // script(1) gives the program a terminal of its own.
+        let typed = keys == "NAME\\n" ? "\(name)\\n" : keys
+        // script(1) gives the program a terminal of its own; the keys come when it asks.
         let outcome = try await FlashlayerProgram.script(
             #"""
-            (sleep 1; printf '%s\n' "$3") | script --quiet --return --command \
-                "$flashlayer write $1 $2 --allow virtual" /dev/null
+            seen=$(mktemp)
+            (until grep -q "Type its name" "$seen"; do sleep 0.1; done; printf "$3"; while [ -e "$seen" ]; do sleep 0.1; done) |
+                script --quiet --flush --return --command "$flashlayer write $1 $2 --allow virtual" "$seen" &
+            wait $!
+            status=$?
+            rm -f "$seen"
+            exit $status
             """#,
             arguments: [raw, loop.path, typed]
         )
         #expect(outcome.output.contains(loop.path))
         #expect(outcome.output.contains("will be lost"))
-        if answer == "NAME" {
-            #expect(outcome.status == 0, "\(outcome.output)")
-        } else {
-            #expect(outcome.status == 77, "\(outcome.output)")
-            #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA))
-        }
+        #expect(outcome.status == status, "\(outcome.output)")
+        if status != 0 { #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA)) }
     }
 
     @Test("an image that is larger than the disk is refused before anything is written")

@@ -38,7 +38,7 @@ struct Confirmation {
             Type its name (\(console.style(name, .bold))) to go on: 
             """
         write(text.dropLast(), to: terminal)
-        let answer = readLine(from: terminal)
+        let answer = try readLine(from: terminal)
         guard answer == name || answer == disk.path else {
             throw FlashlayerError(.declined, "not confirmed; nothing was written")
         }
@@ -77,10 +77,15 @@ struct Confirmation {
     }
 
     /// One line, without its end; nil when the terminal went away.
-    private func readLine(from descriptor: Int32) -> String? {
+    ///
+    /// - Throws: `CancellationError` after Ctrl-C: signals cancel the task, and end no call.
+    private func readLine(from descriptor: Int32) throws -> String? {
         var line: [UInt8] = []
         var byte: UInt8 = 0
         while line.count < 256 {
+            try Task.checkCancellation()
+            var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard unsafe poll(&waiting, 1, 100) > 0 else { continue }
             let count = unsafe read(descriptor, &byte, 1)
             if count < 0 && errno == EINTR { continue }
             guard count == 1 else { return nil }
