@@ -83,13 +83,22 @@ package struct Worker: Sendable {
                 guard outcome.current == nil, let pid = processID.current else { return }
                 kill(-pid, SIGKILL)
                 try await Task.sleep(for: .seconds(2))
-                outcome.set(.success(.abandoned(processID: pid)))
+                // On a busy machine the news of its end may take longer than that: only one that is there is stuck.
+                if Self.isAlive(pid) { outcome.set(.success(.abandoned(processID: pid))) }
             }
         }
     }
 
     /// Writing to a worker that has died must not end us: the failed write says it. Once for the process.
     private static let ignoreBrokenPipes: Void = { signal(SIGPIPE, SIG_IGN) }()
+
+    /// Whether a process has not ended yet; one that has and was not collected is a zombie. See proc(5).
+    private static func isAlive(_ pid: Int32) -> Bool {
+        guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return false }
+        let text = String(decoding: data, as: UTF8.self)
+        // The name may hold anything, parentheses too: the state follows the last one.
+        return text.split(separator: ")").last?.split(separator: " ").first != "Z"
+    }
 
     private func execute(
         line: String,

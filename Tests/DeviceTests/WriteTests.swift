@@ -183,12 +183,16 @@ struct WriteTests {
         // script(1) gives the program a terminal of its own; the keys come when it asks.
         let outcome = try await FlashlayerProgram.script(
             #"""
-            seen=$(mktemp)
-            (until grep -q "Type its name" "$seen"; do sleep 0.1; done; printf "$3"; while [ -e "$seen" ]; do sleep 0.1; done) |
-                script --quiet --flush --return --command "$flashlayer write $1 $2 --allow virtual" "$seen" &
+            folder=$(mktemp -d)
+            mkfifo "$folder/keys"
+            script --quiet --flush --return --command "$flashlayer write $1 $2 --allow virtual" "$folder/seen" \
+                < "$folder/keys" &
+            exec 3> "$folder/keys"
+            until grep -qs "Type its name" "$folder/seen"; do sleep 0.1; done
+            printf "$3" >&3
             wait $!
             status=$?
-            rm -f "$seen"
+            rm -rf "$folder"
             exit $status
             """#,
             arguments: [raw, loop.path, typed]
