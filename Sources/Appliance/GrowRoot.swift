@@ -37,7 +37,11 @@ struct GrowRoot {
         try unsafe guest.check { unsafe guestfs_part_resize($0, disk, number, end) }
         switch try unsafe guest.string({ unsafe guestfs_vfs_type($0, root) }) {
         case "ext2", "ext3", "ext4":
-            try unsafe guest.check { unsafe guestfs_e2fsck_argv($0, root, nil) }
+            // resize2fs wants it checked first. What is put right without asking is what a boot would put right as well.
+            var options = guestfs_e2fsck_argv()
+            options.correct = 1
+            options.bitmask = 1 << UInt64(GUESTFS_E2FSCK_CORRECT)
+            try unsafe guest.check { unsafe guestfs_e2fsck_argv($0, root, &options) }
             try unsafe guest.check { unsafe guestfs_resize2fs($0, root) }
         case "xfs":
             try unsafe guest.check { unsafe guestfs_mount($0, root, "/") }

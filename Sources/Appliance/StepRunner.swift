@@ -70,6 +70,8 @@ final class StepRunner {
             try unsafe guest.check { unsafe guestfs_chmod($0, Int32(mode), path) }
         case .link(let path, let target):
             try unsafe guest.check { unsafe guestfs_ln_sf($0, target, path) }
+        case .remove(let path):
+            try unsafe guest.check { unsafe guestfs_rm_f($0, path) }
         case .download(let path, let hostPath):
             try unsafe guest.check { unsafe guestfs_download($0, path, hostPath) }
         case .run(let command):

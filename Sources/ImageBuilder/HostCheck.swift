@@ -17,6 +17,16 @@ enum HostCheck {
         try kernel()
     }
 
+    /// - Throws: `unavailable`, with the command that mends it.
+    static func bootstrap() throws {
+        for (program, package) in [
+            ("mmdebstrap", "mmdebstrap"), ("unshare", "util-linux"), ("sfdisk", "fdisk"), ("mke2fs", "e2fsprogs"),
+            ("mkfs.vfat", "dosfstools"),
+        ] {
+            _ = try Program(program, debianPackage: package)
+        }
+    }
+
     /// supermin(1) builds the appliance around this machine's own kernel.
     private static func kernel() throws {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "/boot")) ?? []

@@ -46,6 +46,9 @@ package struct ImageBuild: Sendable {
         } catch let error as FlashlayerError {
             log.close(with: error)
             throw error
+        } catch {
+            log.close(with: FlashlayerError(.interrupted, "interrupted"))
+            throw error
         }
     }
 

@@ -50,6 +50,15 @@ struct BootTestCommand: Operation {
     )
     var timeout: Int?
 
+    @Option(
+        name: .customLong("check"),
+        help: ArgumentHelp(
+            "Run this shell command in the guest once it is up; the test fails if it does. May be given several times.",
+            valueName: "command"
+        )
+    )
+    var checks: [String] = []
+
     @Flag(help: "Print JSON.")
     var json = false
 
@@ -63,7 +72,8 @@ struct BootTestCommand: Operation {
         let test = BootTest(
             image,
             firmware: firmware.firmware,
-            timeLimit: timeout.map { .seconds($0) }
+            timeLimit: timeout.map { .seconds($0) },
+            checks: checks
         )
         let outcomes = try await test.run(cache: try Cache()) { event in
             BuildReporter.show(event, on: console)

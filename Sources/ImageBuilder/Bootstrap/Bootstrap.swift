@@ -32,6 +32,7 @@ struct Bootstrap: Sendable {
                 advice: "run it with sudo, or start from a disk image: --base IMAGE, or image = \"...\" under [base]"
             )
         }
+        try HostCheck.bootstrap()
         let layout = try DiskLayout(size: plan.image.bootstrapSize, firmware: plan.image.firmware)
         let debian = DebianBootstrap(
             suite: suite,
@@ -64,9 +65,8 @@ struct Bootstrap: Sendable {
         let unshare = try Program("unshare", debianPackage: "util-linux")
         let sources = work.file("sources.list")
         try HostFile.write(debian.sources, to: sources)
-        let log = log
-        _ = try await SpaceWatch(path: work.path).during { [root] in
-            try await unshare.run(
+        let outcome = try await SpaceWatch(path: work.path).during { [root, log] in
+            try await unshare.outcome(
                 [
                     "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--", bootstrap.path,
                     "--mode=root", "--variant=minbase", "--format=directory", "--architectures=amd64",
@@ -74,14 +74,22 @@ struct Bootstrap: Sendable {
                     "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Retries \"3\"",
                     // The disk is thrown away if anything fails: flushing after each package only costs time.
                     "--dpkgopt=force-unsafe-io",
-                    "--customize-hook=\(hook)",
-                    debian.suite, root, sources,
+                    "--customize-hook=\(hook)", debian.suite, root, sources,
                 ],
                 environment: ["LC_ALL": "C.UTF-8", "TMPDIR": work.path]
             ) { line in
                 log.tell(.output(source: "mmdebstrap", line: line))
             }
         }
+        guard outcome.status != 0 else { return }
+        let lines = outcome.errors.split(separator: "\n")
+        let errors = lines.filter { $0.hasPrefix("E: ") }
+        let told = (errors.isEmpty ? lines.suffix(3) : errors.prefix(5)).map { "\n  \($0)" }.joined()
+        throw FlashlayerError(
+            .buildFailed,
+            "Debian \(suite) cannot be installed from \(debian.mirror):\(told)",
+            advice: "see whether this machine reaches that mirror and it has that suite; the whole log is \(log.path)"
+        )
     }
 
     private func makeDisk(_ layout: DiskLayout, _ debian: DebianBootstrap) async throws {

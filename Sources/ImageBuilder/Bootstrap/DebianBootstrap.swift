@@ -88,6 +88,7 @@ package struct DebianBootstrap: Sendable, Equatable {
             GRUB_CMDLINE_LINUX_DEFAULT=""
             GRUB_CMDLINE_LINUX=""
             GRUB_TERMINAL="\(serial ? "console serial" : "console")"
+            GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
             GRUB_DISABLE_OS_PROBER=true
 
             """

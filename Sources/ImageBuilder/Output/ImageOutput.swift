@@ -71,7 +71,7 @@ package struct ImageOutput: Sendable {
         OutputOwner.adopt(temporary)
         log.tell(.activity("taking its digests"))
         let source = try await ImageFormat.open(temporary)
-        let scan = try await ImageScan.scan(source, wholeDigest: true)
+        let scan = try await Self.scan(source)
         guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
         try HostFile.flush(temporary)
         let result = BuildResult(
@@ -92,6 +92,31 @@ package struct ImageOutput: Sendable {
         try Self.put(map, into: blockMap)
         try Self.put(text, into: description)
         return result
+    }
+
+    private static func scan(_ source: any ImageSource) async throws -> ImageScan {
+        let isCancelled = Flag()
+        do {
+            return try await withTaskCancellationHandler {
+                try await ImageScan.scan(source, wholeDigest: true, isCancelled: { isCancelled.isSet })
+            } onCancel: {
+                isCancelled.set()
+            }
+        } catch {
+            // Whoever cancelled knows why.
+            try Task.checkCancellation()
+            throw error
+        }
+    }
+
+    private final class Flag: Sendable {
+        private let value = Atomic(false)
+
+        var isSet: Bool { value.load(ordering: .acquiring) }
+
+        func set() {
+            value.store(true, ordering: .releasing)
+        }
     }
 
     private static func put(_ text: String, into path: String) throws {

@@ -95,6 +95,10 @@ struct AptRoot: Sendable {
                 throw FlashlayerError(.packagesFailed, "the package \(download.file) was not fetched")
             }
         }
+        // The guest's apt would set these modes, and cannot: the drive is read-only.
+        for (name, mode) in [("archives/partial", 0o700), ("lists/partial", 0o700), ("lists/auxfiles", 0o755)] {
+            _ = unsafe chmod("\(folder)/\(name)", mode_t(mode))
+        }
         let used = try await Program("du", debianPackage: "coreutils").run(["-sx", "--block-size=1M", folder])
         let mebibytes = used.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 0
         try await Program("mke2fs", debianPackage: "e2fsprogs").run([

@@ -27,6 +27,8 @@ package enum GuestStep: Codable, Sendable, Equatable {
     case write(String, contents: String, mode: UInt16)
     case upload(hostPath: String, to: String, mode: UInt16)
     case link(String, target: String)
+    /// A file or link; nothing happens when it is not there.
+    case remove(String)
     case download(String, hostPath: String)
 
     /// Lets the root partition, and its file system, take the whole disk at the first boot. Where the layout does not

@@ -45,7 +45,9 @@ package enum OverlaySteps {
         guard let entry = entries.first(where: { $0.path == "etc/resolv.conf" }) else { return [] }
         switch entry.kind {
         case .directory: return []
-        case .file: return [.upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode)]
+        // What is there may be a link to a file that only the running system has.
+        case .file:
+            return [.remove("/etc/resolv.conf"), .upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode)]
         case .symlink(let target): return [.link("/etc/resolv.conf", target: target)]
         }
     }
