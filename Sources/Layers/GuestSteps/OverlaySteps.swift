@@ -47,7 +47,9 @@ package enum OverlaySteps {
         case .directory: return []
         // What is there may be a link to a file that only the running system has.
         case .file:
-            return [.remove("/etc/resolv.conf"), .upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode)]
+            return [
+                .remove("/etc/resolv.conf"), .upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode),
+            ]
         case .symlink(let target): return [.link("/etc/resolv.conf", target: target)]
         }
     }
