@@ -16,6 +16,7 @@ struct CommitPass {
         var meter = ProgressMeter(.commit, total: total, monitor)
         // Each on its own and flushed, so that the first sector is never there before the rest is.
         for (range, content) in zip(ends.ranges, ends.contents).reversed() {
+            try monitor.checkCancelled()
             try transfer(.write, content, range)
             try flush()
             meter.add(UInt64(range.count))

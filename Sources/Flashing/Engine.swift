@@ -61,13 +61,14 @@ package struct Engine: Sendable {
         var result = FlashResult(.pass)
         do {
             // The first bytes are read before anything is claimed: a source that cannot be read costs no disk.
+            monitor.emit(.phase(.probe))
             try ImageFormat.readStart(of: source)
             let claim = try Claim(job.target)
             do {
                 try write(source, to: claim, into: &result)
             } catch {
                 // The kernel is told that there is no table any more; the first error is the one that counts.
-                if Self.stillAnswers(after: error) { _ = claim.settle() }
+                if isStillOurs(claim, after: error) { _ = claim.settle() }
                 throw error
             }
             monitor.emit(.phase(.settle))
@@ -85,20 +86,34 @@ package struct Engine: Sendable {
                 "the image needs \(source.facts.size) bytes, \(job.target.path) has \(claim.size)"
             )
         }
+        let sectorSize = UInt64(claim.logicalSectorSize)
+        guard claim.size % sectorSize == 0, sectorSize <= UInt64(AlignedBuffer.alignment) else {
+            throw FlashlayerError(
+                .sectorSize,
+                "\(job.target.path) has \(claim.size) bytes in sectors of \(sectorSize), which no image is made for"
+            )
+        }
         let target = open(claim)
-        let limits = self.limits
+        let limits = self.limits(for: claim)
         let writing = WritePass(source: source, target: target, limits: limits, monitor: monitor)
         let commit = CommitPass(target: target, limits: limits, monitor: monitor)
         let start = ContinuousClock.now
 
         try claim.confirm()
+        // The last moment at which the target is as it was.
+        try monitor.checkCancelled()
         try claim.removePartitionNodes()
         try target.dropCache()
-        result.bytesWritten += try writing.wipeEnds()
-        try commit.flush()
         do {
-            let written = try writing.run()
-            result.bytesWritten += written.bytesWritten
+            result.bytesWritten += try writing.wipeEnds()
+            try commit.flush()
+            let ends: WithheldEnds
+            do {
+                ends = try writing.run(counting: &result.bytesWritten)
+            } catch {
+                result.writeSeconds = start.elapsed
+                throw error
+            }
             monitor.emit(.phase(.flush))
             try commit.flush()
             result.writeSeconds = start.elapsed
@@ -107,16 +122,16 @@ package struct Engine: Sendable {
                 let verifyStart = ContinuousClock.now
                 try claim.confirm()
                 let verified = try VerifyPass(source: source, target: target, limits: limits, monitor: monitor)
-                    .run(ends: written.ends)
+                    .run(ends: ends)
                 result.bytesVerified = verified.bytesVerified
                 result.imageDigest = try ImageDigest(chunks: verified.digests)
                 result.verifySeconds = verifyStart.elapsed
             }
             try monitor.checkCancelled()
-            result.bytesWritten += try commit.run(written.ends, verifies: job.verifies)
+            result.bytesWritten += try commit.run(ends, verifies: job.verifies)
         } catch {
             // From the commit on there may be a table; a target that failed keeps none.
-            if Self.stillAnswers(after: error) {
+            if isStillOurs(claim, after: error) {
                 _ = try? writing.wipeEnds()
                 _ = try? commit.flush()
             }
@@ -124,10 +139,19 @@ package struct Engine: Sendable {
         }
     }
 
-    /// Whether it makes sense to talk to the device again. One that hangs would take us along.
-    private static func stillAnswers(after error: any Error) -> Bool {
-        let code = FlashlayerError(wrapping: error).code
-        return code != .timeout && code != .deviceGone
+    /// Whether a target that failed may be written to once more. One that hangs would take us along, and one whose
+    /// medium was exchanged is not the one that was chosen.
+    private func isStillOurs(_ claim: borrowing Claim, after error: any Error) -> Bool {
+        switch FlashlayerError(wrapping: error).code {
+        case .timeout, .deviceGone, .changed: return false
+        default: break
+        }
+        do {
+            try claim.confirm()
+            return true
+        } catch {
+            return false
+        }
     }
 
     // MARK: - Verifying alone
@@ -135,6 +159,8 @@ package struct Engine: Sendable {
     private func verify(_ source: any ImageSource) -> FlashResult {
         var result = FlashResult(.pass)
         let start = ContinuousClock.now
+        monitor.emit(.phase(.probe))
+        let limits = TransferQueue.Limits(RequestQueue(of: job.target.deviceNumber), timeout: job.timeout)
         do {
             let reading = try ReadingTarget(job.target)
             guard source.facts.size <= job.target.size else {
@@ -154,8 +180,8 @@ package struct Engine: Sendable {
         return result
     }
 
-    private var limits: TransferQueue.Limits {
-        TransferQueue.Limits(timeout: .seconds(job.timeout))
+    private func limits(for claim: borrowing Claim) -> TransferQueue.Limits {
+        TransferQueue.Limits(RequestQueue(of: claim.identity.deviceNumber), timeout: job.timeout)
     }
 
     private func open(_ claim: borrowing Claim) -> OpenTarget {
@@ -177,7 +203,9 @@ private final class ReadingTarget: Sendable {
     init(_ identity: DeviceIdentity) throws {
         let descriptor = unsafe flashlayer_open(identity.path, O_RDONLY | O_CLOEXEC | flashlayer_o_direct, 0)
         guard descriptor >= 0 else {
-            throw FlashlayerError.system("open \(identity.path)", .current, code: .ioError)
+            let failure = Errno.current
+            let code: ErrorCode = failure.value == EACCES || failure.value == EPERM ? .notPermitted : .ioError
+            throw FlashlayerError.system("open \(identity.path) for reading", failure, code: code)
         }
         var sectorSize: Int32 = 512
         _ = unsafe flashlayer_blksszget(descriptor, &sectorSize)
@@ -198,6 +226,8 @@ private final class ReadingTarget: Sendable {
 extension FlashResult {
     fileprivate mutating func failed(_ error: FlashlayerError) {
         result = FlashResult(error).result
+        // What was written to is not as it was: that is no refusal, whatever the reason.
+        if result == .refused, bytesWritten > 0 { result = .fail }
         self.error = error
     }
 }

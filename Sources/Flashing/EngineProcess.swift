@@ -39,7 +39,7 @@ package struct EngineProcess: Sendable {
                 }
         }
         // Not waited for: neither may keep us when the engine is stuck.
-        Task { outcome.set(watch.result(of: await engine.result, job)) }
+        Task { outcome.set(watch.result(of: await engine.result, job, wasCancelled: engine.isCancelled)) }
         let watchdog = Task {
             while !Task.isCancelled {
                 try await Task.sleep(for: .milliseconds(500))
@@ -48,7 +48,7 @@ package struct EngineProcess: Sendable {
                     outcome.set(result)
                     return
                 }
-                let limit = watch.phase == .flush ? Self.flushTimeout : .seconds(job.timeout + 10)
+                let limit = watch.mayBeSilent ? Self.flushTimeout : .seconds(job.timeout + 10)
                 if watch.silence > limit {
                     outcome.set(watch.hangs(job))
                     engine.cancel()
@@ -85,7 +85,14 @@ package struct EngineProcess: Sendable {
             }
         }
 
-        var phase: FlashPhase? { state.withLock { $0.phase } }
+        /// Whether the engine is in a phase that flushes, during which it hears nothing of the device.
+        var mayBeSilent: Bool {
+            switch state.withLock({ $0.phase }) {
+            case .flush, .zero, .commit, .settle: true
+            case nil, .probe, .write, .verify: false
+            }
+        }
+
         var silence: Duration { state.withLock { ContinuousClock.now - $0.lastEvent } }
 
         var finished: FlashResult? { state.withLock { $0.result } }
@@ -100,11 +107,16 @@ package struct EngineProcess: Sendable {
             )
         }
 
-        func result(of ending: Result<Worker.Ending, any Error>, _ job: FlashJob) -> FlashResult {
+        func result(
+            of ending: Result<Worker.Ending, any Error>,
+            _ job: FlashJob,
+            wasCancelled: Bool
+        ) -> FlashResult {
             let path = job.target.path
             switch ending {
             case .success(.ended(let status)):
                 if let said = finished { return said }
+                if wasCancelled { return FlashResult(FlashlayerError(.interrupted, "\(path) did not answer in time")) }
                 return FlashResult(
                     FlashlayerError(.fault, "the engine for \(path) ended with status \(status) and said nothing")
                 )

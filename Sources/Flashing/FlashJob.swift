@@ -33,7 +33,7 @@ package struct FlashJob: Codable, Sendable {
 
 /// The stages of a job, in this order.
 package enum FlashPhase: String, Codable, Sendable {
-    case zero, write, flush, verify, commit, settle
+    case probe, zero, write, flush, verify, commit, settle
 }
 
 /// What an engine says while it works.
@@ -81,7 +81,7 @@ package struct FlashResult: Codable, Sendable {
     package init(_ error: FlashlayerError) {
         let verdict: Verdict =
             switch error.code.exitStatus {
-            case 77, 75: .refused
+            case 77, 75, 64: .refused
             case 130, 143: .cancelled
             default: .fail
             }

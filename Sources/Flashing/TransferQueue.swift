@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import BlockDevices
 import Glibc
 import Model
 
@@ -46,10 +47,22 @@ struct Transfer: Sendable {
 struct TransferQueue: ~Copyable {
     /// What the queue asks of the device; all in bytes.
     struct Limits: Sendable {
-        var requestSize = 1 << 20
-        var bytesInFlight = 8 << 20
+        var requestSize: Int
+        var bytesInFlight: Int
         /// Without any completion for so long, the device counts as hung.
         var timeout: Duration
+
+        /// Never more than half of what the device's own queue takes: a process with more in flight than that cannot
+        /// even be killed when the device hangs.
+        ///
+        /// - Parameter timeout: seconds.
+        init(_ queue: RequestQueue, timeout: Int) {
+            let largest = min(1 << 20, max(64 << 10, queue.maximumRequest))
+            // A power of two: chunks are cut into equal parts.
+            requestSize = 1 << (Int.bitWidth - 1 - largest.leadingZeroBitCount)
+            bytesInFlight = min(8 << 20, max(2, queue.depth / 2) * requestSize)
+            self.timeout = .seconds(timeout)
+        }
     }
 
     private struct Request {

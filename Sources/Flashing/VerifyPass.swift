@@ -98,7 +98,9 @@ private final class Comparison: Sendable {
         if !hasData[chunk.index] {
             return unsafe chunk.content.isAllZero ? nil : chunk.content.firstIndex { $0 != 0 }
         }
-        guard let buffer = pool.take() else { return nil }
+        guard let buffer = pool.take() else {
+            throw FlashlayerError(.fault, "a chunk could not be compared")
+        }
         let wanted = Chunk(index: chunk.index, length: chunk.length, buffer: buffer, pool: pool)
         let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<chunk.length])
         try unsafe source.read(into: bytes, at: chunk.offset)

@@ -11,11 +11,6 @@ struct WritePass {
     let limits: TransferQueue.Limits
     let monitor: JobMonitor
 
-    struct Outcome {
-        let ends: WithheldEnds
-        let bytesWritten: UInt64
-    }
-
     /// Until the image's ends are committed, nothing on the target may look like a partition table.
     ///
     /// - Returns: bytes written.
@@ -41,7 +36,9 @@ struct WritePass {
         return ranges.reduce(0) { $0 + UInt64($1.count) }
     }
 
-    func run() throws -> Outcome {
+    /// - Parameter written: grows by the bytes that are handed to the target, also when the pass fails.
+    /// - Returns: the ends, for the commit.
+    func run(counting written: inout UInt64) throws -> WithheldEnds {
         let size = source.facts.size
         let ends = WithheldEnds(imageSize: size)
         let hasData = source.chunksWithData
@@ -50,7 +47,6 @@ struct WritePass {
         var queue = try TransferQueue(descriptor: target.descriptor, path: target.path, limits: limits)
         var zeroFill = ZeroFill(target)
         var meter = ProgressMeter(.write, total: size, monitor)
-        var written: UInt64 = 0
 
         for index in hasData.indices {
             try monitor.checkCancelled()
@@ -59,7 +55,9 @@ struct WritePass {
             // The image's end is withheld, and the rest starts and ends at a MiB: no part cuts a sector.
             let parts = ends.without(start..<(start + UInt64(length)))
             if hasData[index] {
-                guard let chunk = try reader.next() else { break }
+                guard let chunk = try reader.next() else {
+                    throw FlashlayerError(.fault, "the reader of the image ended before its end")
+                }
                 unsafe ends.keep(from: chunk.content, at: start)
                 for part in parts {
                     try queue.add(
@@ -92,6 +90,6 @@ struct WritePass {
         }
         meter.finish()
         try source.confirmUnchanged()
-        return Outcome(ends: ends, bytesWritten: written)
+        return ends
     }
 }

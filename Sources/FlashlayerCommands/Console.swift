@@ -135,10 +135,18 @@ final class Console: Sendable {
         private let descriptor: Int32
 
         init(creating path: String) throws {
-            descriptor = unsafe creat(path, 0o644)
+            // Looked at before anything is changed: a slip of the finger may name a disk.
+            descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o644)
             guard descriptor >= 0 else {
                 throw FlashlayerError.system("write the log \(path)", .current, code: .cannotCreate)
             }
+            var status = stat()
+            _ = unsafe fstat(descriptor, &status)
+            guard [S_IFREG, S_IFIFO, S_IFCHR].contains(status.st_mode & S_IFMT) else {
+                close(descriptor)
+                throw FlashlayerError(.cannotCreate, "the log \(path) is no file", advice: "name a file: --log FILE")
+            }
+            if status.st_mode & S_IFMT == S_IFREG { ftruncate(descriptor, 0) }
         }
 
         func append(_ line: String) {

@@ -9,18 +9,30 @@ import Programs
 protocol Operation: AsyncParsableCommand, Sendable {
     var common: CommonOptions { get }
 
+    /// Whether the last line on standard output tells as JSON how the command ended, also when nothing was started.
+    var emitsSummary: Bool { get }
+
     func perform(_ console: Console) async throws
 }
 
 extension Operation {
+    var emitsSummary: Bool { false }
+
     mutating func run() async throws {
         let console = try Console(common)
         let operation = self
         do {
-            try await Interruption().run { try await operation.perform(console) }
+            try await Interruption().run {
+                if console.isTerminal { console.say("stopping ... (once more to stop at once)") }
+            } _: {
+                try await operation.perform(console)
+            }
+            if emitsSummary { Console.answer(FlashRecord.line("summary", FlashRecord.Summary(nil))) }
         } catch {
-            console.record(FlashlayerError(wrapping: error))
-            throw error
+            let failure = FlashlayerError(wrapping: error)
+            console.record(failure)
+            if emitsSummary { Console.answer(FlashRecord.line("summary", FlashRecord.Summary(failure))) }
+            throw failure
         }
     }
 }

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Turns SIGINT, SIGTERM and SIGHUP into the cancellation of one task, and remembers which it was.
 ///
-/// The second signal ends the process at once; what was begun is then cleaned up by the workers, which see their
-/// standard input end.
+/// The second signal ends the process at once, and the programs that it runs; workers see their standard input end, and
+/// clean up by themselves.
 package final class Interruption: Sendable {
     private final class State: Sendable {
         let received = Mutex<Int32?>(nil)
@@ -20,7 +20,10 @@ package final class Interruption: Sendable {
                 defer { first = first ?? number }
                 return first == nil
             }
-            guard isFirst else { _exit(number == SIGINT ? 130 : 143) }
+            guard isFirst else {
+                Program.killAll()
+                _exit(number == SIGINT ? 130 : 143)
+            }
             cancel.withLock { $0 }?()
         }
     }
@@ -31,8 +34,12 @@ package final class Interruption: Sendable {
 
     package init() {
         let state = self.state
-        unsafe sources = [SIGINT, SIGTERM, SIGHUP].map { number in
-            signal(number, SIG_IGN)
+        unsafe sources = [SIGINT, SIGTERM, SIGHUP].compactMap { number in
+            let previous = signal(number, SIG_IGN)
+            // nohup(1) means it: whoever is to survive the end of the terminal does.
+            if number == SIGHUP, unsafe unsafeBitCast(previous, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
+                return nil
+            }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler { @Sendable in state.receive(number) }
             source.resume()
@@ -42,11 +49,20 @@ package final class Interruption: Sendable {
 
     /// Runs `body` in a task that the signals cancel.
     ///
+    /// - Parameter onSignal: is called when the first signal comes.
     /// - Throws: what `body` throws; when a signal came, `interrupted` or `terminated` instead of a plain
     ///   cancellation.
-    package func run<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+    package func run<Result: Sendable>(
+        onSignal: @escaping @Sendable () -> Void = {},
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
         let task = Task { try await body() }
-        state.cancel.withLock { $0 = { task.cancel() } }
+        state.cancel.withLock {
+            $0 = {
+                onSignal()
+                task.cancel()
+            }
+        }
         if error != nil { task.cancel() }
         do {
             return try await task.value

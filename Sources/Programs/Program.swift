@@ -5,6 +5,7 @@ import FoundationEssentials
 import Glibc
 package import Model
 import Subprocess
+import Synchronization
 import SystemPackage
 
 /// Another program, found once and run as often as needed.
@@ -79,6 +80,9 @@ package struct Program: Sendable {
                 output: .string(limit: 64 << 20),
                 error: .sequence
             ) { execution in
+                let group = execution.processIdentifier.value
+                Self.running.withLock { _ = $0.insert(group) }
+                defer { Self.running.withLock { _ = $0.remove(group) } }
                 var tail = Tail(limit: 64 << 10)
                 for try await line in execution.standardError.strings() {
                     let line = line.trimmingNewline()
@@ -96,6 +100,14 @@ package struct Program: Sendable {
         } catch let error as SubprocessError {
             throw FlashlayerError(.unavailable, "cannot run \(path): \(error)")
         }
+    }
+
+    /// Process groups of the programs that run now.
+    private static let running = Mutex<Set<Int32>>([])
+
+    /// Ends all of them, without a chance to clean up: for a process that is about to end itself.
+    static func killAll() {
+        for group in running.withLock({ $0 }) { kill(-group, SIGKILL) }
     }
 
     /// Runs the program and takes nothing but success.

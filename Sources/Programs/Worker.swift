@@ -83,8 +83,10 @@ package struct Worker: Sendable {
                 guard outcome.current == nil, let pid = processID.current else { return }
                 kill(-pid, SIGKILL)
                 try await Task.sleep(for: .seconds(2))
-                // On a busy machine the news of its end may take longer than that: only one that is there is stuck.
                 if Self.isAlive(pid) { outcome.set(.success(.abandoned(processID: pid))) }
+                // It has ended; on a busy machine the news may take longer, but nobody waits for ever.
+                try await Task.sleep(for: .seconds(10))
+                outcome.set(.success(.ended(128 + SIGKILL)))
             }
         }
     }
@@ -92,12 +94,18 @@ package struct Worker: Sendable {
     /// Writing to a worker that has died must not end us: the failed write says it. Once for the process.
     private static let ignoreBrokenPipes: Void = { signal(SIGPIPE, SIG_IGN) }()
 
-    /// Whether a process has not ended yet; one that has and was not collected is a zombie. See proc(5).
+    /// Whether any thread of a process has not ended: when one is stuck in the kernel, the process as a whole may
+    /// already be shown as a zombie. See proc(5).
     private static func isAlive(_ pid: Int32) -> Bool {
-        guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/stat") else { return false }
-        let text = String(decoding: data, as: UTF8.self)
-        // The name may hold anything, parentheses too: the state follows the last one.
-        return text.split(separator: ")").last?.split(separator: " ").first != "Z"
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+        return threads.contains { thread in
+            guard let data = FileManager.default.contents(atPath: "/proc/\(pid)/task/\(thread)/stat") else {
+                return false
+            }
+            // The name may hold anything, parentheses too: the state follows the last one.
+            let fields = String(decoding: data, as: UTF8.self).split(separator: ")").last?.split(separator: " ")
+            return fields?.first.map { $0 != "Z" && $0 != "X" } ?? false
+        }
     }
 
     private func execute(

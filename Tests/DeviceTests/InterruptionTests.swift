@@ -48,13 +48,14 @@ struct InterruptionTests {
 
         let outcome = try await FlashlayerProgram.script(
             #"""
-            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
-            sleep 1
+            out=$(mktemp)
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json > "$out" &
+            until grep -q '"phase":"write"' "$out"; do sleep 0.05; done
             kill -s "$3" $!
-            start=$(date +%s%N)
             wait $!
             status=$?
-            echo "$(( ($(date +%s%N) - start) / 1000000 ))" >&2
+            cat "$out"
+            rm -f "$out"
             exit $status
             """#,
             arguments: [image, device.loop.path, name]
@@ -78,9 +79,11 @@ struct InterruptionTests {
         try await label(device.loop.path)
         let outcome = try await FlashlayerProgram.script(
             #"""
-            "$flashlayer" write "$1" "$2" --allow virtual --yes --json >/dev/null &
+            out=$(mktemp)
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json > "$out" &
             pid=$!
-            sleep 1
+            until grep -q '"phase":"write"' "$out"; do sleep 0.05; done
+            rm -f "$out"
             engine=$(pgrep --parent $pid)
             kill -s KILL $pid
             wait $pid
@@ -100,11 +103,16 @@ struct InterruptionTests {
         let device = try await SlowDevice(size: 128 << 20, delay: 20)
         let outcome = try await FlashlayerProgram.script(
             #"""
-            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
+            out=$(mktemp)
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json > "$out" &
             pid=$!
-            sleep 1
+            until grep -q '"phase":"write"' "$out"; do sleep 0.05; done
             kill -s KILL "$(pgrep --parent $pid)"
             wait $pid
+            status=$?
+            cat "$out"
+            rm -f "$out"
+            exit $status
             """#,
             arguments: [image, device.loop.path]
         )
@@ -112,6 +120,60 @@ struct InterruptionTests {
         #expect(try outcome.events().last?["exitStatus"]?.number == 70)
         #expect(try await !hasTable(device.loop.path))
         try await device.close()
+    }
+
+    @Test("Ctrl-C while the disk is locked by somebody else leaves every byte of it as it is")
+    func interruptedBeforeTheFirstWrite() async throws {
+        let image = try await image()
+        let loop = try LoopDevice(size: 128 << 20, fill: 0xAA)
+        defer { loop.close() }
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            flock "$2" sleep 3 &
+            sleep 0.5
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
+            pid=$!
+            sleep 1
+            kill -s INT $pid
+            wait $pid
+            """#,
+            arguments: [image, loop.path]
+        )
+        #expect(outcome.status == 130, "\(outcome.errors)")
+        #expect(outcome.errors.contains("nothing was written"))
+        #expect(try outcome.events().last?["exitStatus"]?.number == 130)
+        #expect(try loop.read(count: 128 << 20).isFilled(with: 0xAA))
+    }
+
+    @Test("a medium that is exchanged during the write is not written to once more, not even to wipe it")
+    func exchangedMedium() async throws {
+        let path = folder.file("large.raw")
+        try TestImage.create(path, size: 640 << 20, data: [0..<(640 << 20)])
+        let loop = try LoopDevice(size: 648 << 20)
+        defer { loop.close() }
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            out=$(mktemp)
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json > "$out" &
+            pid=$!
+            until grep -q '"phase":"write"' "$out"; do sleep 0.02; done
+            truncate --size 700M "$3"
+            losetup --set-capacity "$2"
+            wait $pid
+            status=$?
+            cat "$out"
+            rm -f "$out"
+            exit $status
+            """#,
+            arguments: [path, loop.path, loop.backingFile]
+        )
+        #expect(outcome.status == 77, "\(outcome.errors)")
+        let events = try outcome.events()
+        let finished = events.first { $0["event"]?.text == "finished" }
+        #expect(finished?["error"]?["code"]?.text == "changed")
+        #expect(finished?["result"]?.text == "fail")
+        let phases = events.filter { $0["event"]?.text == "phase" }.compactMap { $0["phase"]?.text }
+        #expect(phases == ["probe", "zero", "write", "flush"])
     }
 
     @Test("holes are zeroed on a device that has no offload for zeros")

@@ -141,7 +141,7 @@ struct WriteTests {
         #expect(events.allSatisfy { $0["schema"]?.number == 1 && $0["time"]?.text != nil })
         #expect(events.first?["event"]?.text == "plan")
         let phases = events.filter { $0["event"]?.text == "phase" }.compactMap { $0["phase"]?.text }
-        #expect(phases == ["zero", "write", "flush", "verify", "commit", "settle"])
+        #expect(phases == ["probe", "zero", "write", "flush", "verify", "commit", "settle"])
         let finished = try #require(events.first { $0["event"]?.text == "finished" })
         #expect(finished["target"]?.text == loop.path)
         #expect(finished["result"]?.text == "pass")
@@ -201,6 +201,15 @@ struct WriteTests {
         #expect(outcome.output.contains("will be lost"))
         #expect(outcome.status == status, "\(outcome.output)")
         if status != 0 { #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA)) }
+    }
+
+    @Test("a log is never written to a disk, whoever names one")
+    func logOntoDisk() async throws {
+        let loop = try LoopDevice(size: 4 << 20, fill: 0xAA)
+        defer { loop.close() }
+        let outcome = try await FlashlayerProgram.run(["verify", "/nowhere", loop.path, "--log", loop.path])
+        #expect(outcome.status == 73)
+        #expect(try loop.read(count: 4 << 20).isFilled(with: 0xAA))
     }
 
     @Test("an image that is larger than the disk is refused before anything is written")

@@ -44,34 +44,34 @@ struct BuildAndWrite: Operation {
     @OptionGroup var flash: FlashOptions
     @OptionGroup var common: CommonOptions
 
+    var emitsSummary: Bool { flash.engine.json }
+
     func perform(_ console: Console) async throws {
-        try await FlashRun.summarised(json: flash.engine.json) {
-            let run = FlashRun(options: flash, console: console)
-            _ = try flash.allowed()
-            let plan = try await recipe.plan(project)
-            let output = Build.place(output, format: format, name: plan.name)
-            let cache = try Cache()
-            let files = [output.path, cache.path] + plan.baseFiles
+        let run = FlashRun(options: flash, console: console)
+        _ = try flash.allowed()
+        let plan = try await recipe.plan(project)
+        let output = Build.place(output, format: format, name: plan.name)
+        let cache = try Cache()
+        let files = [output.path, cache.path] + plan.baseFiles
 
-            let chosen = try run.judge(target, expectedSize: try await expectedSize(plan), files: files)
-            try run.confirm(chosen)
+        let chosen = try await run.judge(target, expectedSize: try await expectedSize(plan), files: files)
+        try run.confirm(chosen)
 
-            let result = try await ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
-                .run { BuildReporter.show($0, on: console) }
-            console.clearStatus()
-            console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
+        let result = try await ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
+            .run { BuildReporter.show($0, on: console) }
+        console.clearStatus()
+        console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
 
-            let source = try await ImageFormat.open(result.image)
-            let disk = try run.judge(target, image: source.facts, files: files + source.files)
-            guard disk.identity == chosen.identity else {
-                throw FlashlayerError(
-                    .changed,
-                    "\(target) is not the disk any more that was chosen before the build",
-                    advice: "nothing was written to it; choose again: flashlayer write \(result.image) \(target)"
-                )
-            }
-            try await run.write(source.facts, to: disk)
+        let source = try await ImageFormat.open(result.image)
+        let disk = try await run.judge(target, image: source.facts, files: files + source.files)
+        guard disk.identity == chosen.identity else {
+            throw FlashlayerError(
+                .changed,
+                "\(target) is not the disk any more that was chosen before the build",
+                advice: "nothing was written to it; choose again: flashlayer write \(result.image) \(target)"
+            )
         }
+        try await run.write(source.facts, to: disk, expecting: result.imageDigest)
     }
 
     /// Bytes of the image that will be built; a base image that is not enlarged keeps its size.

@@ -43,6 +43,8 @@ struct EngineOptions: ParsableArguments, Sendable {
     var json = false
 
     func validate() throws {
-        guard timeout >= 1 else { throw ValidationError("--timeout takes a number of seconds from 1 on") }
+        guard (1...86400).contains(timeout) else {
+            throw ValidationError("--timeout takes a number of seconds, at most a day (86400)")
+        }
     }
 }

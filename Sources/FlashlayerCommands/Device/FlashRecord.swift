@@ -17,17 +17,33 @@ enum FlashRecord {
         let event: String
     }
 
+    // Every key is always there, null where nothing is known: a reader need not ask twice.
+
     struct Target: Encodable {
         let path: String
-        let diskseq: UInt64?
+        @Nullable var diskseq: UInt64?
         let size: UInt64
-        let serial: String?
-        let vendor: String?
-        let model: String?
+        @Nullable var serial: String?
+        @Nullable var vendor: String?
+        @Nullable var model: String?
+    }
+
+    struct Image: Encodable {
+        let path: String
+        let format: String
+        let size: UInt64
+        @Nullable var tableSectorSize: Int?
+
+        init(_ facts: ImageFacts) {
+            path = facts.path
+            format = facts.format
+            size = facts.size
+            tableSectorSize = facts.tableSectorSize
+        }
     }
 
     struct Plan: Encodable {
-        let image: ImageFacts
+        let image: Image
         let targets: [Target]
     }
 
@@ -40,8 +56,8 @@ enum FlashRecord {
         let target: String
         let phase: FlashPhase
         let bytesDone: UInt64
-        let bytesTotal: UInt64?
-        let bytesPerSecond: UInt64?
+        @Nullable var bytesTotal: UInt64?
+        @Nullable var bytesPerSecond: UInt64?
     }
 
     struct Warning: Encodable {
@@ -52,7 +68,7 @@ enum FlashRecord {
     struct Failure: Encodable {
         let code: ErrorCode
         let message: String
-        let offset: UInt64?
+        @Nullable var offset: UInt64?
 
         init(_ error: FlashlayerError) {
             code = error.code
@@ -67,10 +83,10 @@ enum FlashRecord {
         let bytesWritten: UInt64
         let bytesVerified: UInt64
         let chunksRepaired: Int
-        let imageDigest: ImageDigest?
+        @Nullable var imageDigest: ImageDigest?
         let writeSeconds: Double
         let verifySeconds: Double
-        let error: Failure?
+        @Nullable var error: Failure?
 
         init(target: String, _ result: FlashResult) {
             self.target = target
@@ -83,30 +99,17 @@ enum FlashRecord {
             verifySeconds = (result.verifySeconds * 1000).rounded() / 1000
             error = result.error.map(Failure.init)
         }
-
-        enum CodingKeys: CodingKey {
-            case target, result, bytesWritten, bytesVerified, chunksRepaired, imageDigest, writeSeconds, verifySeconds
-            case error
-        }
-
-        /// `error` and `imageDigest` are there even when they are null.
-        func encode(to encoder: any Encoder) throws {
-            var container = encoder.container(keyedBy: CodingKeys.self)
-            try container.encode(target, forKey: .target)
-            try container.encode(result, forKey: .result)
-            try container.encode(bytesWritten, forKey: .bytesWritten)
-            try container.encode(bytesVerified, forKey: .bytesVerified)
-            try container.encode(chunksRepaired, forKey: .chunksRepaired)
-            try container.encode(imageDigest, forKey: .imageDigest)
-            try container.encode(writeSeconds, forKey: .writeSeconds)
-            try container.encode(verifySeconds, forKey: .verifySeconds)
-            try container.encode(error, forKey: .error)
-        }
     }
 
     struct Summary: Encodable {
         let exitStatus: Int32
-        let error: Failure?
+        @Nullable var error: Failure?
+
+        /// - Parameter failure: nil when all went well.
+        init(_ failure: FlashlayerError?) {
+            exitStatus = failure?.code.exitStatus ?? 0
+            error = failure.map(Failure.init)
+        }
     }
 
     /// One line: `schema`, `time`, `event`, and the keys of the body beside them.
@@ -123,5 +126,20 @@ enum FlashRecord {
     static func line(_ event: String, _ body: some Encodable) -> String {
         // Encoding plain values does not fail; a line that did would be worse than none.
         (try? WorkerLine.encode(Line(head: Head(event: event), body: body))) ?? ""
+    }
+}
+
+/// A value that is written as `null` when there is none, where the compiler would leave the key out.
+@propertyWrapper
+struct Nullable<Value: Encodable>: Encodable {
+    var wrappedValue: Value?
+
+    init(wrappedValue: Value?) {
+        self.wrappedValue = wrappedValue
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if let wrappedValue { try container.encode(wrappedValue) } else { try container.encodeNil() }
     }
 }

@@ -12,7 +12,12 @@ final class FlashReporter: Sendable {
         var phase: FlashPhase?
         var last: FlashProgress?
         var lastSaid = ContinuousClock.now
+        /// When `--json` last told of progress.
+        var lastProgress: ContinuousClock.Instant?
     }
+
+    /// Readers of the lines are told of progress at most so often.
+    private static let interval = Duration.milliseconds(250)
 
     private let target: String
     private let json: Bool
@@ -30,6 +35,7 @@ final class FlashReporter: Sendable {
         case .phase(let phase):
             state.withLock { state in
                 state.phase = phase
+                state.last = nil
                 state.progress.restart()
                 state.lastSaid = .now
             }
@@ -37,7 +43,7 @@ final class FlashReporter: Sendable {
                 emit("phase", FlashRecord.Phase(target: target, phase: phase))
             } else {
                 console.detail("\(target): \(phase.rawValue)")
-                if phase == .flush || phase == .settle { console.status("\(phase.rawValue) ...") }
+                if phase == .flush || phase == .settle || phase == .probe { console.status("\(phase.rawValue) ...") }
             }
         case .progress(let progress): show(progress)
         case .warning(let message):
@@ -50,12 +56,33 @@ final class FlashReporter: Sendable {
     /// Says again where the job stands: a reader of the lines hears of a job that is waiting at least once in ten
     /// seconds.
     func heartbeat() {
-        let (last, silence) = state.withLock { ($0.last, ContinuousClock.now - $0.lastSaid) }
-        if let last, silence > .seconds(8) { show(last) }
+        let (last, phase, silence) = state.withLock { ($0.last, $0.phase, ContinuousClock.now - $0.lastSaid) }
+        guard silence > .seconds(8) else { return }
+        if let last {
+            show(last)
+        } else if let phase {
+            // A phase that cannot tell how far it is: it waits for the device.
+            state.withLock { $0.lastSaid = .now }
+            if json {
+                emit(
+                    "progress",
+                    FlashRecord.Progress(
+                        target: target,
+                        phase: phase,
+                        bytesDone: 0,
+                        bytesTotal: nil,
+                        bytesPerSecond: nil
+                    )
+                )
+            } else if !console.isTerminal {
+                console.say("\(target): \(phase.rawValue) ...")
+            }
+        }
     }
 
     private func show(_ progress: FlashProgress) {
-        let (line, rate, plain) = state.withLock { state in
+        let (line, rate, plain, tooSoon) = state.withLock { state in
+            let now = ContinuousClock.now
             state.last = progress
             let line = state.progress.line(
                 progress.phase.rawValue,
@@ -63,10 +90,13 @@ final class FlashReporter: Sendable {
                 total: progress.bytesTotal
             )
             // Without a terminal a line now and then is enough.
-            let plain = ContinuousClock.now - state.lastSaid > .seconds(5)
-            if plain || json { state.lastSaid = .now }
-            return (line, state.progress.bytesPerSecond, plain)
+            let plain = now - state.lastSaid > .seconds(5)
+            let tooSoon = state.lastProgress.map { now - $0 < Self.interval } ?? false
+            if json, !tooSoon { state.lastProgress = now }
+            if plain || json { state.lastSaid = now }
+            return (line, state.progress.bytesPerSecond, plain, tooSoon)
         }
+        if json, tooSoon { return }
         if json {
             emit(
                 "progress",

@@ -2,9 +2,11 @@
 // Copyright the flashlayer authors
 
 import BlockDevices
+import Digests
 import DiskImages
 import Flashing
 import Model
+import Threads
 
 /// The course of one write, shared by every command that writes: judge, ask, hand to an engine, report.
 struct FlashRun: Sendable {
@@ -23,22 +25,25 @@ struct FlashRun: Sendable {
         image: ImageFacts? = nil,
         expectedSize: UInt64? = nil,
         files: [String]
-    ) throws -> Disk {
+    ) async throws -> Disk {
         let request = WriteRequest(
             imageSize: image?.size ?? expectedSize,
             tableSectorSize: image?.tableSectorSize,
             sourceFiles: files,
             allowed: try options.allowed()
         )
-        let inventory = try Inventory()
         let disk: Disk
+        let refusals: [Refusal]
         do {
-            disk = try inventory.disk(at: target)
+            (disk, refusals) = try await onAbandonableThread(named: "judge") {
+                let inventory = try Inventory()
+                let disk = try inventory.disk(at: target)
+                return (disk, inventory.refusals(of: disk, for: request))
+            }
         } catch let error as FlashlayerError {
             // What is no disk at all is a target all the same to whoever reads the lines.
             throw refused(target, error)
         }
-        let refusals = inventory.refusals(of: disk, for: request)
         guard let first = refusals.first else { return disk }
         for refusal in refusals.dropFirst() {
             console.warn("\(refusal.message): \(refusal.evidence) [\(refusal.code.rawValue)]")
@@ -46,9 +51,22 @@ struct FlashRun: Sendable {
         throw refused(disk.path, first.error)
     }
 
-    /// Says how it ended for a target for which nothing was started.
+    /// A disk that is only read: no rule is asked.
+    static func find(_ target: String, json: Bool) async throws -> Disk {
+        do {
+            return try await onAbandonableThread(named: "find-disk") { try Inventory().disk(at: target) }
+        } catch let error as FlashlayerError {
+            throw refused(target, error, json: json)
+        }
+    }
+
     private func refused(_ target: String, _ error: FlashlayerError) -> FlashlayerError {
-        if options.engine.json {
+        Self.refused(target, error, json: options.engine.json)
+    }
+
+    /// Says how it ended for a target for which nothing was started.
+    private static func refused(_ target: String, _ error: FlashlayerError, json: Bool) -> FlashlayerError {
+        if json {
             Console.answer(FlashRecord.line("finished", FlashRecord.Finished(target: target, FlashResult(error))))
         }
         return error
@@ -57,13 +75,20 @@ struct FlashRun: Sendable {
     /// Asks at the terminal unless `--yes` was given.
     func confirm(_ disk: Disk) throws {
         if options.yes { return }
-        try Confirmation(console).ask(for: disk)
+        do {
+            try Confirmation(console).ask(for: disk)
+        } catch {
+            throw refused(disk.path, FlashlayerError(wrapping: error))
+        }
     }
 
     /// Writes, reads back, and says how it went.
     ///
+    /// - Parameter expected: what the image's digest was when it was made; nil when nobody knows.
     /// - Throws: the error of the result.
-    func write(_ image: ImageFacts, to disk: Disk) async throws {
+    func write(_ image: ImageFacts, to disk: Disk, expecting expected: ImageDigest? = nil) async throws {
+        // Whoever was interrupted while the disk was looked at does not want it written.
+        try Task.checkCancellation()
         let job = FlashJob(
             mode: .write,
             image: image.path,
@@ -72,6 +97,13 @@ struct FlashRun: Sendable {
             timeout: options.engine.timeout
         )
         let result = try await Self.run(job, image, disk, json: options.engine.json, console)
+        if let expected, let found = result.imageDigest, found != expected {
+            throw FlashlayerError(
+                .sourceChanged,
+                "\(disk.path) holds \(image.path) as it is now, which is not what was built",
+                advice: "let nothing write to the image, and run the command again"
+            )
+        }
         let digest = result.imageDigest.map { ", \($0)" } ?? ""
         console.say(
             console.style("\(disk.path) holds the image", .green)
@@ -97,7 +129,7 @@ struct FlashRun: Sendable {
                 vendor: disk.vendor,
                 model: disk.model
             )
-            reporter.emit("plan", FlashRecord.Plan(image: image, targets: [target]))
+            reporter.emit("plan", FlashRecord.Plan(image: FlashRecord.Image(image), targets: [target]))
         }
         let heartbeat = Task {
             while !Task.isCancelled {
@@ -116,29 +148,14 @@ struct FlashRun: Sendable {
             if result.result == .cancelled, job.mode == .write {
                 throw FlashlayerError(
                     error.code,
-                    "interrupted: \(disk.path) holds no complete image and no partition table now",
+                    result.bytesWritten == 0 && error.message == "interrupted"
+                        ? "interrupted: nothing was written to \(disk.path)"
+                        : "interrupted: \(disk.path) holds no complete image and no partition table now",
                     advice: "run the same command again"
                 )
             }
             throw error
         }
         return result
-    }
-
-    /// Runs a command whose last JSON line says how it ended, also when nothing was started.
-    static func summarised(json: Bool, _ body: () async throws -> Void) async throws {
-        guard json else { return try await body() }
-        do {
-            try await body()
-            Console.answer(FlashRecord.line("summary", FlashRecord.Summary(exitStatus: 0, error: nil)))
-        } catch {
-            let failure = FlashlayerError(wrapping: error)
-            let summary = FlashRecord.Summary(
-                exitStatus: failure.code.exitStatus,
-                error: FlashRecord.Failure(failure)
-            )
-            Console.answer(FlashRecord.line("summary", summary))
-            throw failure
-        }
     }
 }

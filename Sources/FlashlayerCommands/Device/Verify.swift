@@ -28,14 +28,14 @@ struct Verify: Operation {
     @OptionGroup var engine: EngineOptions
     @OptionGroup var common: CommonOptions
 
+    var emitsSummary: Bool { engine.json }
+
     func perform(_ console: Console) async throws {
-        try await FlashRun.summarised(json: engine.json) {
-            let source = try await ImageFormat.open(image)
-            let disk = try Inventory().disk(at: target)
-            let job = FlashJob(mode: .verify, image: image, target: disk.identity, timeout: engine.timeout)
-            let result = try await FlashRun.run(job, source.facts, disk, json: engine.json, console)
-            let digest = result.imageDigest.map { ", \($0)" } ?? ""
-            console.say(console.style("\(disk.path) holds \(image)", .green) + digest)
-        }
+        let source = try await ImageFormat.open(image)
+        let disk = try await FlashRun.find(target, json: engine.json)
+        let job = FlashJob(mode: .verify, image: image, target: disk.identity, timeout: engine.timeout)
+        let result = try await FlashRun.run(job, source.facts, disk, json: engine.json, console)
+        let digest = result.imageDigest.map { ", \($0)" } ?? ""
+        console.say(console.style("\(disk.path) holds \(image)", .green) + digest)
     }
 }

@@ -29,14 +29,14 @@ struct Write: Operation {
     @OptionGroup var flash: FlashOptions
     @OptionGroup var common: CommonOptions
 
+    var emitsSummary: Bool { flash.engine.json }
+
     func perform(_ console: Console) async throws {
-        try await FlashRun.summarised(json: flash.engine.json) {
-            let run = FlashRun(options: flash, console: console)
-            _ = try flash.allowed()
-            let source = try await ImageFormat.open(image)
-            let disk = try run.judge(target, image: source.facts, files: source.files)
-            try run.confirm(disk)
-            try await run.write(source.facts, to: disk)
-        }
+        let run = FlashRun(options: flash, console: console)
+        _ = try flash.allowed()
+        let source = try await ImageFormat.open(image)
+        let disk = try await run.judge(target, image: source.facts, files: source.files)
+        try run.confirm(disk)
+        try await run.write(source.facts, to: disk)
     }
 }

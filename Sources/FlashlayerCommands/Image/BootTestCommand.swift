@@ -65,7 +65,9 @@ struct BootTestCommand: Operation {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
-        if let timeout, timeout < 1 { throw ValidationError("--timeout is a number of seconds, at least 1") }
+        if let timeout, !(1...86400).contains(timeout) {
+            throw ValidationError("--timeout takes a number of seconds, at most a day (86400)")
+        }
     }
 
     func perform(_ console: Console) async throws {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+
+/// What a disk's request queue takes, as the kernel says it: see Documentation/ABI/stable/sysfs-block.
+package struct RequestQueue: Sendable, Equatable {
+    /// The largest request, in bytes.
+    package let maximumRequest: Int
+    /// How many requests wait in the queue at most.
+    package let depth: Int
+
+    package init(maximumRequest: Int, depth: Int) {
+        self.maximumRequest = maximumRequest
+        self.depth = depth
+    }
+
+    /// - Parameter device: `st_rdev` of the disk. What sysfs does not tell is taken to be small.
+    package init(of device: UInt64) {
+        let folder = "/sys/dev/block/\(DeviceNumber(device))/queue"
+        func number(_ name: String) -> Int? {
+            FileManager.default.contents(atPath: "\(folder)/\(name)").flatMap { data in
+                Int(String(decoding: data, as: UTF8.self).filter(\.isNumber))
+            }
+        }
+        self.init(maximumRequest: (number("max_sectors_kb") ?? 128) << 10, depth: number("nr_requests") ?? 2)
+    }
+}
