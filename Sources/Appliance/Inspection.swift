@@ -17,7 +17,7 @@ struct Inspection {
         guard roots.count == 1 else {
             throw FlashlayerError(
                 .badImage,
-                "the base image holds several operating systems (\(roots.joined(separator: ", ")))",
+                "the disk holds several operating systems (\(roots.joined(separator: ", ")))",
                 advice: "use an image with one"
             )
         }
@@ -25,7 +25,7 @@ struct Inspection {
         guard type == "linux" else {
             throw FlashlayerError(
                 .unavailable,
-                "the base image holds \(type), and only Linux is built on",
+                "the disk holds \(type), and only Linux is built on",
                 advice: "use a Linux image"
             )
         }
@@ -33,8 +33,8 @@ struct Inspection {
         guard architecture == Self.hostArchitecture else {
             throw FlashlayerError(
                 .unavailable,
-                "the base image is for \(architecture), and this machine is \(Self.hostArchitecture)",
-                advice: "build it on a machine of its own architecture"
+                "the system on the disk is for \(architecture), and this machine is \(Self.hostArchitecture)",
+                advice: "use a machine of its own architecture"
             )
         }
         let major = try unsafe number { unsafe guestfs_inspect_get_major_version($0, root) }
@@ -70,13 +70,13 @@ struct Inspection {
         if types.contains("crypto_LUKS") {
             return FlashlayerError(
                 .unavailable,
-                "the base image is encrypted (LUKS), and encrypted disks cannot be built on",
+                "the disk is encrypted (LUKS), and encrypted disks can neither be built on nor boot-tested",
                 advice: "use an image that is not encrypted"
             )
         }
         return FlashlayerError(
             .badImage,
-            "no operating system was found in the base image",
+            "no operating system was found on the disk",
             advice: "use the disk image of an installed Linux system"
         )
     }

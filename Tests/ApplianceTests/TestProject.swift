@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import FoundationEssentials
+import Glibc
 import ImageBuilder
 import Layers
 import Model
@@ -106,12 +107,21 @@ actor Fixture {
         let events: [BuildEvent]
     }
 
+    private static let place = Mutex<String?>(nil)
+
+    private static func remove() {
+        if let path = place.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: path) }
+    }
+
     private var building: Task<Built, any Error>?
 
     func built() async throws -> Built {
         if let building { return try await building.value }
         let task = Task {
             let folder = try TemporaryFolder()
+            Self.place.withLock { $0 = folder.path }
+            // A static value is never let go of, and this one is of gigabytes.
+            atexit { Fixture.remove() }
             try TestProject.write(to: folder)
             let events = Events()
             let result = try await ImageBuild(
