@@ -36,8 +36,6 @@ package struct BootTest: Sendable {
     package var timeLimit: Duration?
     /// Shell text that is run in the guest once it is up; one that fails fails the test.
     package var checks: [String]
-    /// Bytes: makes the disk look larger than it is. nil leaves it.
-    package var diskSize: UInt64?
 
     package init(_ path: String, firmware: [Firmware], timeLimit: Duration? = nil, checks: [String] = []) {
         self.path = path
@@ -78,8 +76,7 @@ package struct BootTest: Sendable {
     ) async throws -> [Outcome] {
         log.tell(.activity("preparing a throwaway copy of \(path)"))
         let prepared = work.file("prepared.qcow2")
-        let size = diskSize.map { ["\($0)"] } ?? []
-        try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", path, "-F", format, prepared] + size)
+        try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", path, "-F", format, prepared])
         let temporary = work.file("appliance")
         try Cache.makeFolder(temporary)
         let job = ApplianceJob(
