@@ -6,7 +6,7 @@ import Model
 import Programs
 
 /// What `qemu-img` says of an image. Its JSON is documented with the QAPI types ImageInfo and MapEntry.
-enum QemuImage {
+package enum QemuImage {
     struct Info: Decodable {
         struct Specific: Decodable {
             struct Details: Decodable {
@@ -58,7 +58,7 @@ enum QemuImage {
     }
 
     /// A path that `qemu-img` takes for nothing else: neither an option nor `protocol:name`.
-    private static func argument(_ path: String) -> String {
+    package static func argument(_ path: String) -> String {
         path.hasPrefix("/") ? path : "./\(path)"
     }
 

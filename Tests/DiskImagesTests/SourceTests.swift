@@ -95,6 +95,7 @@ struct SourceTests {
         try await qemuImg.run(["convert", "-O", "raw", top, flat])
         let source = try await ImageFormat.open(top)
         #expect(source.files == [top, base])
+        #expect(try await ImageFormat.files(of: top) == [top, base])
         let wanted = try TestImage.bytes(of: flat)
         #expect(try content(of: source) == wanted)
     }
