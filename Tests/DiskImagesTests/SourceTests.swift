@@ -126,6 +126,14 @@ struct SourceTests {
         #expect(parts.count > whole.count)
     }
 
+    @Test(
+        "a name with a colon is the name of a file",
+        arguments: [("a:b.qcow2", "./a:b.qcow2"), ("--help", "./--help"), ("/a:b", "/a:b"), ("../x", "./../x")]
+    )
+    func argument(path: String, argument: String) {
+        #expect(QemuImage.argument(path) == argument)
+    }
+
     @Test("compressed clusters are refused with the command that helps")
     func compressed() async throws {
         let path = try raw(size: 4 << 20, data: [0..<(1 << 20)])
