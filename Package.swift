@@ -78,7 +78,9 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "FlashlayerCommandsTests",
-        dependencies: ["BlockDevices", "FlashlayerCommands", "Model", "TestSupport", .arguments]
+        dependencies: [
+            "BlockDevices", "FlashlayerCommands", "ImageBuilder", "Layers", "Model", "TestSupport", .arguments,
+        ]
     ),
     .testTarget(
         name: "ImageBuilderTests",

@@ -29,19 +29,12 @@ static inline int flashlayer_open(const char *path, int flags, unsigned mode) { 
 static inline int flashlayer_blkgetsize64(int fd, uint64_t *bytes) { return ioctl(fd, BLKGETSIZE64, bytes); }
 /// Logical sector size in bytes.
 static inline int flashlayer_blksszget(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
-/// Physical sector size in bytes.
-static inline int flashlayer_blkpbszget(int fd, unsigned *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
 /// 1 if the kernel refuses writes.
 static inline int flashlayer_blkroget(int fd, int *value) { return ioctl(fd, BLKROGET, value); }
 /// Writes back and drops the page cache of the device. Needs CAP_SYS_ADMIN.
 static inline int flashlayer_blkflsbuf(int fd) { return ioctl(fd, BLKFLSBUF, 0); }
 /// Re-reads the partition table. Needs CAP_SYS_ADMIN.
 static inline int flashlayer_blkrrpart(int fd) { return ioctl(fd, BLKRRPART, 0); }
-/// Zeroes a range; the kernel may write the zeros itself.
-static inline int flashlayer_blkzeroout(int fd, uint64_t offset, uint64_t length) {
-    uint64_t range[2] = {offset, length};
-    return ioctl(fd, BLKZEROOUT, range);
-}
 /// The medium's sequence number, never used twice until reboot. ENOTTY before Linux 5.15.
 static inline int flashlayer_blkgetdiskseq(int fd, uint64_t *sequence) {
 #ifdef BLKGETDISKSEQ
@@ -60,9 +53,8 @@ static inline int flashlayer_blkpg(int fd, int operation, int number, int64_t st
 static const int flashlayer_blkpg_add = BLKPG_ADD_PARTITION;
 static const int flashlayer_blkpg_delete = BLKPG_DEL_PARTITION;
 
-/// fallocate(2)'s modes: both leave the size of a file alone.
+/// fallocate(2)'s FALLOC_FL_PUNCH_HOLE, which leaves the size of a file alone.
 static const int flashlayer_punch_hole = 0x02 | 0x01;
-static const int flashlayer_zero_range = 0x10 | 0x01;
 static inline int flashlayer_fallocate(int fd, int mode, off_t offset, off_t length) {
     extern int fallocate(int, int, off_t, off_t);
     return fallocate(fd, mode, offset, length);

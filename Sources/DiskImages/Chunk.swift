@@ -65,9 +65,6 @@ package final class ChunkPool: Sendable {
         state.update { $0.closed = true }
     }
 
-    /// How many buffers are not in use.
-    package var freeCount: Int { state.update { $0.free.count } }
-
     fileprivate func giveBack(_ buffer: AlignedBuffer) {
         state.update { $0.free.append(buffer) }
     }

@@ -38,7 +38,8 @@ package final class ImageFile: Sendable {
     /// - Throws: `not-found`, `not-permitted`, `bad-image` when it is no file.
     package init(_ path: String) throws {
         self.path = path
-        descriptor = unsafe flashlayer_open(path, O_RDONLY | O_CLOEXEC, 0)
+        // Without O_NONBLOCK a pipe would wait here for somebody who writes into it; files and disks do not care.
+        descriptor = unsafe flashlayer_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0)
         guard descriptor >= 0 else {
             throw FlashlayerError.system("open the image \(path)", .current, code: .badImage)
         }

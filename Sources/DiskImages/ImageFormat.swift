@@ -34,6 +34,14 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         detect(try ImageFile(path).prefix(probeLength))
     }
 
+    /// The image file and the backing files that its content comes from, the image first.
+    ///
+    /// - Throws: `not-found`, `not-permitted`, `bad-image`.
+    package static func files(of path: String) async throws -> [String] {
+        guard try probe(path) == .qcow2 else { return [path] }
+        return [path] + (try await QemuImage.chain(of: path)).dropFirst().map(\.filename)
+    }
+
     /// Opens an image for reading, whatever its name says.
     ///
     /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.

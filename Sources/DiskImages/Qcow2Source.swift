@@ -31,7 +31,8 @@ package struct Qcow2Source: ImageSource {
             return file
         }
         let chain = [file] + backing
-        runs = try Self.runs(of: try await QemuImage.map(of: file.path), in: chain, size: info.virtualSize)
+        let map = try await QemuImage.map(of: file.path, size: info.virtualSize)
+        runs = try Self.runs(of: map, in: chain, size: info.virtualSize)
         self.chain = chain
 
         let start = AlignedBuffer(count: PartitionTableProbe.length)

@@ -6,7 +6,7 @@ import Model
 import Programs
 
 /// What `qemu-img` says of an image. Its JSON is documented with the QAPI types ImageInfo and MapEntry.
-enum QemuImage {
+package enum QemuImage {
     struct Info: Decodable {
         struct Specific: Decodable {
             struct Details: Decodable {
@@ -53,12 +53,35 @@ enum QemuImage {
         try await answer(["info", "--backing-chain", "--force-share", "--output=json", argument(path)])
     }
 
-    static func map(of path: String) async throws -> [MapEntry] {
-        try await answer(["map", "--output=json", "-f", "qcow2", argument(path)])
+    /// A map of many small pieces can be longer than what we take of a program at once: such an image is mapped in
+    /// parts.
+    ///
+    /// - Parameters:
+    ///   - size: of the image's content, in bytes.
+    ///   - part: how much is asked for at first, in bytes; less where its map is too long.
+    static func map(of path: String, size: UInt64, part: UInt64 = .max) async throws -> [MapEntry] {
+        var entries: [MapEntry] = []
+        var position: UInt64 = 0
+        var part = part
+        while position < size {
+            let length = min(part, size - position)
+            let range = ["--start-offset=\(position)", "--max-length=\(length)"]
+            do {
+                entries += try await answer(["map", "--output=json", "-f", "qcow2"] + range + [argument(path)])
+                position += length
+            } catch let error as FlashlayerError where error.code == .unavailable && length > smallestPart {
+                try Task.checkCancellation()
+                part = (length / 4).roundedUp(to: smallestPart)
+            }
+        }
+        return entries
     }
 
+    /// Its map is short even if each sector of it stands alone.
+    private static let smallestPart = 64 * ByteSize.mebibyte
+
     /// A path that `qemu-img` takes for nothing else: neither an option nor `protocol:name`.
-    private static func argument(_ path: String) -> String {
+    package static func argument(_ path: String) -> String {
         path.hasPrefix("/") ? path : "./\(path)"
     }
 

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import Digests
+import DiskImages
 import FoundationEssentials
 import Glibc
 package import Layers
@@ -29,7 +30,7 @@ package struct ImageBuild: Sendable {
     /// - Throws: `FlashlayerError`, or `CancellationError`.
     package func run(observer: @escaping BuildObserver) async throws -> BuildResult {
         try HostCheck.appliance()
-        try output.confirmPossible()
+        try output.confirmPossible(replacingNoneOf: await baseFiles())
         let log = try BuildLog(path: output.log, observer: observer)
         do {
             let accelerator = try await HostAccelerator.find()
@@ -50,6 +51,13 @@ package struct ImageBuild: Sendable {
             log.close(with: FlashlayerError(.interrupted, "interrupted"))
             throw error
         }
+    }
+
+    /// The base image and its backing files.
+    private func baseFiles() async -> [String] {
+        guard case .image(let path, _) = plan.base else { return [] }
+        // An image that cannot be looked into is reported by whoever reads it.
+        return (try? await ImageFormat.files(of: path)) ?? [path]
     }
 
     private func run(_ work: WorkFolder, _ accelerator: Accelerator, _ log: BuildLog) async throws -> BuildResult {

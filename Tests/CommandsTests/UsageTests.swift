@@ -56,6 +56,7 @@ struct UsageTests {
             Wrong("build --format vdi", 64, "usage", "'qcow2'"),
             Wrong("build --refresh everything", 64, "usage", "'packages'"),
             Wrong("build --base /nonexistent --layer LAYER", 66, "not-found", "/nonexistent"),
+            Wrong("build --base IMAGE -o IMAGE", 73, "cannot-create", "-o FILE"),
             Wrong("build KIOSK -o /nonexistent/folder/kiosk.qcow2", 73, "cannot-create", "/nonexistent/folder"),
             Wrong("build-and-write", 64, "usage", "flashlayer build-and-write <target>"),
             Wrong("build-and-write /dev/null --project /nonexistent", 66, "not-found", "/nonexistent"),

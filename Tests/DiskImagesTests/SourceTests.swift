@@ -2,11 +2,13 @@
 // Copyright the flashlayer authors
 
 import Digests
-import DiskImages
+import Glibc
 import Model
 import Programs
 import TestSupport
 import Testing
+
+@testable import DiskImages
 
 @Suite("Sources")
 struct SourceTests {
@@ -95,8 +97,41 @@ struct SourceTests {
         try await qemuImg.run(["convert", "-O", "raw", top, flat])
         let source = try await ImageFormat.open(top)
         #expect(source.files == [top, base])
+        #expect(try await ImageFormat.files(of: top) == [top, base])
         let wanted = try TestImage.bytes(of: flat)
         #expect(try content(of: source) == wanted)
+    }
+
+    @Test(
+        "a map that is asked for in parts says what a whole one says",
+        arguments: [512, 1 << 20, 5 << 20] as [UInt64]
+    )
+    func mapInParts(part: UInt64) async throws {
+        let size: UInt64 = part == 512 ? 16 << 10 : 16 << 20
+        let path = try raw(size: size, data: [0..<512, (size / 4)..<(size / 2)])
+        let image = folder.file("m.qcow2")
+        let program = try Program("qemu-img", debianPackage: "qemu-utils")
+        try await program.run(["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", path, image])
+        /// Where each 512 bytes are.
+        func places(_ map: [QemuImage.MapEntry]) -> [UInt64?] {
+            map.flatMap { entry in
+                stride(from: 0, to: entry.length, by: 512).map { step in
+                    entry.zero ? nil : entry.offset.map { $0 + step }
+                }
+            }
+        }
+        let whole = try await QemuImage.map(of: image, size: size)
+        let parts = try await QemuImage.map(of: image, size: size, part: part)
+        #expect(places(parts) == places(whole))
+        #expect(parts.count > whole.count)
+    }
+
+    @Test(
+        "a name with a colon is the name of a file",
+        arguments: [("a:b.qcow2", "./a:b.qcow2"), ("--help", "./--help"), ("/a:b", "/a:b"), ("../x", "./../x")]
+    )
+    func argument(path: String, argument: String) {
+        #expect(QemuImage.argument(path) == argument)
     }
 
     @Test("compressed clusters are refused with the command that helps")
@@ -146,5 +181,10 @@ struct SourceTests {
         #expect(empty?.code == .badImage)
         let directory = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open("/tmp") }
         #expect(directory?.code == .badImage)
+        // Nobody writes into it: opening must not wait for that.
+        let pipe = folder.file("pipe")
+        #expect(unsafe mkfifo(pipe, 0o600) == 0)
+        let fifo = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(pipe) }
+        #expect(fifo?.code == .badImage)
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import BlockDevices
 import Model
 import TestSupport
 import Testing
 
+@testable import BlockDevices
 @testable import FlashlayerCommands
 
 @Suite("The table of 'flashlayer devices'")
@@ -59,5 +59,63 @@ struct DeviceTableTests {
         let disk = try machine.inventory().disk(at: "/dev/sdc")
         let line = try #require(DeviceTable([disk], withReasons: false).lines.last)
         #expect(line.hasSuffix("  --allow internal --allow large"))
+    }
+
+    @Test("long names and contents make room for what would lift the refusals")
+    func crowded() throws {
+        let machine = try FakeMachine.plain()
+        try machine.disk("sdc", "8:32", .sata, size: 4_000_000_000_000)
+        for (name, text) in [("device/model", "Model"), ("device/vendor", "Vendor"), ("serial", "Serial")] {
+            try machine.write(String(repeating: text, count: 8), "/sys/class/block/sdc/\(name)")
+        }
+        let label = String(repeating: "label", count: 8)
+        machine.content("sdc", DiskContent(superblock: .init(type: "linux_raid_member", label: label)))
+        let disk = try machine.inventory().disk(at: "/dev/sdc")
+        let lines = DeviceTable([disk], withReasons: false).lines
+        #expect(lines.count == 2)
+        #expect(lines.last?.hasSuffix("  --allow internal --allow member --allow large") == true, "\(lines)")
+        for line in lines { #expect(line.count <= 100) }
+    }
+
+    @Test("a state that no line has room for goes on below itself, and loses nothing")
+    func wrapped() throws {
+        let machine = try FakeMachine.plain()
+        let disk = try machine.inventory().disk(at: "/dev/sdb")
+        let codes: [ErrorCode] = [
+            .readOnly, .systemDisk, .mounted, .swap, .held, .inUse, .backsLoop, .holdsSource, .sectorSize,
+        ]
+        let refused = codes.map { Refusal(code: $0, message: "", evidence: "", overridable: false) }
+        let lines = DeviceTable([disk.with(refused)], withReasons: false).lines
+        #expect(lines.count > 2)
+        for line in lines { #expect(line.count <= 100) }
+        let text = lines.joined(separator: " ")
+        for code in codes { #expect(text.contains(code.rawValue)) }
+    }
+}
+
+extension Disk {
+    fileprivate func with(_ refusals: [Refusal]) -> Disk {
+        Disk(
+            path: path,
+            diskseq: diskseq,
+            size: size,
+            logicalSectorSize: logicalSectorSize,
+            physicalSectorSize: physicalSectorSize,
+            vendor: vendor,
+            model: model,
+            serial: serial,
+            wwn: wwn,
+            transport: transport,
+            removable: removable,
+            rotational: rotational,
+            readOnly: readOnly,
+            byPath: byPath,
+            port: port,
+            linkSpeed: linkSpeed,
+            partitions: partitions,
+            contents: contents,
+            refusals: refusals,
+            subject: subject
+        )
     }
 }

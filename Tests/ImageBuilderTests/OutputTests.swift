@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Glibc
+import Model
 import TestSupport
 import Testing
 
@@ -30,6 +32,27 @@ struct OutputTests {
             try ImageOutput(path: folder.file("none/a.raw"), format: .raw).confirmPossible()
         }
         #expect(throws: Never.self) { try ImageOutput(path: folder.file("a.raw"), format: .raw).confirmPossible() }
+    }
+
+    @Test(
+        "never replaces what the build reads, by whatever name",
+        arguments: [
+            ("x.qcow2", "x.qcow2"), ("link.qcow2", "x.qcow2"), ("x.qcow2", "hard.qcow2"), ("x.log", "x.raw"),
+            ("x.json", "x.qcow2"), ("x.bmap", "x.img"),
+        ]
+    )
+    func inputs(input: String, output: String) throws {
+        let folder = try TemporaryFolder()
+        for name in ["x.qcow2", "x.log", "x.json", "x.bmap"] { try folder.write(name, to: name) }
+        #expect(unsafe symlink("x.qcow2", folder.file("link.qcow2")) == 0)
+        #expect(unsafe link(folder.file("x.qcow2"), folder.file("hard.qcow2")) == 0)
+        let output = ImageOutput(path: folder.file(output), format: .qcow2)
+        let error = #expect(throws: FlashlayerError.self) {
+            try output.confirmPossible(replacingNoneOf: [folder.file("other"), folder.file(input)])
+        }
+        #expect(error?.code == .cannotCreate)
+        #expect(error?.advice?.contains("-o FILE") == true)
+        #expect(throws: Never.self) { try output.confirmPossible(replacingNoneOf: [folder.file("other")]) }
     }
 
     @Test("lists the packages that are really there")

@@ -138,6 +138,9 @@ struct RecipeTests {
         Fault("name = \"x\"\n[image]\nsize = 0", "r:3: 'size' must be a multiple of 512 bytes"),
         Fault("name = \"x\"\n[image]\nsize = 1000", "r:3: 'size' must be a multiple of 512 bytes"),
         Fault("name = \"x\"\n[image]\nsize = -4096", "r:3: 'size' must be a multiple of 512 bytes"),
+        Fault("name = \"x\"\n[image]\nsize = 4096", "r:3: 'size' must be 1 MiB to 8 TiB, not the number 4096"),
+        Fault("name = \"x\"\n[image]\nsize = \"8193G\"", "r:3: 'size' must be 1 MiB to 8 TiB, not"),
+        Fault("name = \"x\"\n[image]\nsize = \"18446744073709551104\"", "r:3: 'size' must be 1 MiB to 8 TiB, not"),
         Fault(
             "name = \"x\"\n[image]\nfirmware = \"bios\"",
             "r:3: 'firmware' must be an array of strings, not the string"

@@ -60,14 +60,8 @@ struct Build: Operation {
     func perform(_ console: Console) async throws {
         let plan = try await options.plan(project)
         let output = Self.place(output, format: format, name: plan.name)
-        let result = try await ImageBuild(
-            plan,
-            output: output,
-            cache: try Cache(),
-            refresh: Set(build.refresh)
-        ).run { event in
-            BuildReporter.show(event, on: console)
-        }
+        let imageBuild = ImageBuild(plan, output: output, cache: try Cache(), refresh: Set(build.refresh))
+        let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
         Console.answer(result.image)

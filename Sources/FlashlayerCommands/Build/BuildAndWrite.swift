@@ -57,8 +57,8 @@ struct BuildAndWrite: Operation {
         let chosen = try await run.judge(target, expectedSize: try await expectedSize(plan), files: files)
         try run.confirm(chosen)
 
-        let result = try await ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
-            .run { BuildReporter.show($0, on: console) }
+        let imageBuild = ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
+        let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
 

@@ -8,8 +8,10 @@ import Model
 struct DeviceTable {
     private static let width = 100
     private static let headings = ["DEVICE", "SIZE", "BY", "MODEL", "SERIAL", "CONTENTS", "STATE"]
-    /// The room of each column at most; the last two share what is left.
-    private static let limits = [20, 8, 8, 20, 12]
+    /// The room of each column at most, before the state.
+    private static let limits = [20, 8, 8, 20, 12, 60]
+    /// Columns that make room for the state, and what they keep: the contents first.
+    private static let yielding = [(column: 5, keeps: 8), (column: 3, keeps: 8), (column: 4, keeps: 6)]
     private static let gap = "  "
 
     let lines: [String]
@@ -19,31 +21,35 @@ struct DeviceTable {
         let rows = disks.map { disk in
             [
                 disk.path, disk.size == 0 ? "-" : ByteSize.describe(disk.size), disk.transport.rawValue, disk.name,
-                Self.printable(disk.serial ?? "-"), Self.printable(disk.contents ?? "-"), disk.state,
+                Printable.line(disk.serial ?? "-"), Printable.line(disk.contents ?? "-"),
             ]
         }
         let table = [Self.headings] + rows
         var widths = Self.limits.enumerated().map { column, limit in
             min(limit, table.map { $0[column].count }.max() ?? 0)
         }
-        let left = Self.width - widths.reduce(0, +) - Self.gap.count * (Self.headings.count - 1)
-        let needs = (5...6).map { column in table.map { $0[column].count }.max() ?? 0 }
-        // The state says what to do, so it is cut last.
-        let states = min(needs[1], left - min(needs[0], 20))
-        widths += [min(left - states, needs[0]), states]
-        let print = { (row: [String]) in
-            zip(row, widths).map { Self.fit($0, $1) }.joined(separator: Self.gap).trimmingTrailingSpaces
+        let left = { Self.width - widths.reduce(0) { $0 + $1 + Self.gap.count } }
+        // The state says what to do: what does not fit in its line goes on in the next one.
+        let needed = disks.map { $0.state.joined(separator: " ").count }.max() ?? 0
+        for (column, keeps) in Self.yielding {
+            widths[column] -= max(0, min(needed - left(), widths[column] - keeps))
+        }
+        let states = left()
+        let print = { (row: [String], state: [String]) in
+            let start = zip(row, widths).map { Self.fit($0, $1) + Self.gap }.joined()
+            let indent = String(repeating: " ", count: start.count)
+            return Self.wrapped(state, states).enumerated().map { ($0 == 0 ? start : indent) + $1 }
         }
         lines =
-            [print(Self.headings)]
+            print(Self.headings.dropLast(), Self.headings.suffix(1))
             + zip(disks, rows).flatMap { disk, row in
-                [print(row)] + (withReasons ? disk.refusals.flatMap { Self.reason($0) } : [])
+                print(row, disk.state) + (withReasons ? disk.refusals.flatMap { Self.reason($0) } : [])
             }
     }
 
     /// One line for each thing that was seen.
     private static func reason(_ refusal: Refusal) -> [String] {
-        let seen = printable(refusal.evidence).split(separator: "; ")
+        let seen = Printable.line(refusal.evidence).split(separator: "; ")
         return seen.enumerated().map { index, part in
             index == 0 ? "    \(refusal.code.rawValue): \(part)" : "      \(part)"
         }
@@ -54,41 +60,29 @@ struct DeviceTable {
         return text.prefix(max(0, width - 1)) + "…"
     }
 
-    /// A device may call itself anything: what could move the cursor, change colours or turn the line around is shown
-    /// as a question mark. JSON has the bytes as they are.
-    static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
-                        "?"
-                    default: scalar
-                    }
-                }
-            )
-        )
+    /// Lines of whole words.
+    private static func wrapped(_ words: [String], _ width: Int) -> [String] {
+        words.reduce(into: []) { lines, word in
+            if let last = lines.last, last.count + 1 + word.count <= width {
+                lines[lines.count - 1] = "\(last) \(word)"
+            } else {
+                lines.append(word)
+            }
+        }
     }
 }
 
 extension Disk {
     fileprivate var name: String {
         let words = [vendor, model].compactMap { $0 }
-        return words.isEmpty ? "-" : DeviceTable.printable(words.joined(separator: " "))
+        return words.isEmpty ? "-" : Printable.line(words.joined(separator: " "))
     }
 
-    fileprivate var state: String {
-        if refusals.isEmpty { return "ready" }
+    /// Words that stand in one line where there is room.
+    fileprivate var state: [String] {
+        if refusals.isEmpty { return ["ready"] }
         let codes = refusals.filter { !$0.overridable }.map(\.code.rawValue)
-        guard codes.isEmpty else { return codes.joined(separator: ", ") }
-        return refusals.map { "--allow \($0.code.rawValue)" }.joined(separator: " ")
-    }
-}
-
-extension String {
-    fileprivate var trimmingTrailingSpaces: String {
-        var text = self[...]
-        while text.last == " " { text = text.dropLast() }
-        return String(text)
+        guard codes.isEmpty else { return codes.dropLast().map { $0 + "," } + codes.suffix(1) }
+        return refusals.map { "--allow \($0.code.rawValue)" }
     }
 }

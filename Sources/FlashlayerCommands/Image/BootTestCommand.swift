@@ -77,9 +77,8 @@ struct BootTestCommand: Operation {
             timeLimit: timeout.map { .seconds($0) },
             checks: checks
         )
-        let outcomes = try await test.run(cache: try Cache()) { event in
-            BuildReporter.show(event, on: console)
-        }
+        let cache = try Cache()
+        let outcomes = try await BuildReporter.showing(on: console) { try await test.run(cache: cache, observer: $0) }
         console.clearStatus()
         for outcome in outcomes where outcome.error == nil {
             let kernel = outcome.report?.kernel ?? "?"

@@ -52,13 +52,15 @@ struct FinishedEntry: Sendable {
     private static let limit = 8
 
     /// Each change of a layer leaves another: only the newest are worth their room.
-    private static func prune(_ cache: Cache) async {
+    static func prune(_ cache: Cache) async {
         let folder = "\(cache.path)/finished"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        let ages = names.map { name -> (path: String, time: Int) in
+        // The locks of builds that run lie there as well: files, and none of ours to count or to remove.
+        let ages = names.compactMap { name -> (path: String, time: Int)? in
             var status = stat()
             let path = "\(folder)/\(name)"
-            return (path, unsafe stat(path, &status) == 0 ? status.st_mtim.tv_sec : 0)
+            guard unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { return nil }
+            return (path, status.st_mtim.tv_sec)
         }
         for old in ages.sorted(by: { $0.time > $1.time }).dropFirst(limit) { await EntryUse.remove(old.path) }
     }

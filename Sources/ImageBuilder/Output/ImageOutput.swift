@@ -41,8 +41,18 @@ package struct ImageOutput: Sendable {
         return folder.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : folder
     }
 
+    /// - Parameter inputs: files that the build reads; none of them may be replaced by what it makes.
     /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
-    func confirmPossible() throws {
+    func confirmPossible(replacingNoneOf inputs: [String] = []) throws {
+        for made in [path, blockMap, description, log] {
+            if let input = inputs.first(where: { Self.isSameFile($0, made) }) {
+                throw FlashlayerError(
+                    .cannotCreate,
+                    "the build reads \(input) and would replace it by its own \(made)",
+                    advice: "name another file for the image: -o FILE"
+                )
+            }
+        }
         var status = stat()
         if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
             throw FlashlayerError(
@@ -56,6 +66,14 @@ package struct ImageOutput: Sendable {
         }
     }
 
+    /// Whether two names lead to the same file; links are followed.
+    private static func isSameFile(_ one: String, _ other: String) -> Bool {
+        var first = stat()
+        var second = stat()
+        guard unsafe stat(one, &first) == 0, unsafe stat(other, &second) == 0 else { return false }
+        return first.st_ino == second.st_ino && first.st_dev == second.st_dev
+    }
+
     /// Converts the disk, digests it, and puts everything in place: what has its final name is complete.
     func write(_ disk: String, plan: Plan, packages: [InstalledPackage], work: WorkFolder, log: BuildLog) async throws
         -> BuildResult
@@ -65,7 +83,8 @@ package struct ImageOutput: Sendable {
         log.tell(.activity("writing \(path)"))
         try await SpaceWatch(path: folder).during {
             _ = try await QEMU.image().run([
-                "convert", "-q", "-W", "-m", "8", "-f", "qcow2", "-O", format.rawValue, disk, temporary,
+                "convert", "-q", "-W", "-m", "8", "-f", "qcow2", "-O", format.rawValue, disk,
+                QemuImage.argument(temporary),
             ])
         }
         OutputOwner.adopt(temporary)

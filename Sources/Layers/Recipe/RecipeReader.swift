@@ -54,6 +54,9 @@ private struct RecipeReader {
     /// Distributions that mmdebstrap can install and that the bootstrap phase knows how to make boot.
     private static let distributions = ["debian"]
 
+    /// Bytes of a disk: nothing boots from less, and nothing that QEMU makes here is meant to be more.
+    private static let sizes = ByteSize.mebibyte...(8 << 10) * ByteSize.gibibyte
+
     private static let homes: [String: String] = {
         var homes: [String: String] = [:]
         for key in imageKeys { homes[key] = "[image]" }
@@ -155,6 +158,11 @@ private struct RecipeReader {
         guard let size, size > 0, size % 512 == 0 else {
             let expected = "a multiple of 512 bytes, written as \"2G\", \"1536M\", \"4GB\" or a number of bytes"
             table.fault("size", "'size' must be \(expected), not \(RecipeTable.word(value))")
+            return nil
+        }
+        guard Self.sizes.contains(size) else {
+            let bounds = "\(ByteSize.describe(Self.sizes.lowerBound)) to \(ByteSize.describe(Self.sizes.upperBound))"
+            table.fault("size", "'size' must be \(bounds), not \(RecipeTable.word(value))")
             return nil
         }
         return size
