@@ -53,22 +53,7 @@ struct Confirmation {
         rows.append(("size", "\(ByteSize.describe(disk.size)) (\(disk.size) bytes)"))
         rows.append(("transport", disk.transport.rawValue + (disk.port.map { ", port \($0)" } ?? "")))
         rows.append(("contents", disk.contents ?? "nothing that is known"))
-        return rows.map { "  \($0.0.padding(to: 10)) \(printable($0.1))" }.joined(separator: "\n")
-    }
-
-    /// Strings of devices are data: what would move the cursor or turn the text around is shown as a dot.
-    static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
-                        "."
-                    default: scalar
-                    }
-                }
-            )
-        )
+        return rows.map { "  \($0.0.padding(to: 10)) \(Printable.line($0.1))" }.joined(separator: "\n")
     }
 
     private func write(_ text: some StringProtocol, to descriptor: Int32) {
