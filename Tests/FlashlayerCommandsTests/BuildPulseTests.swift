@@ -19,11 +19,11 @@ struct BuildPulseTests {
         #expect(pulse.line(at: start) == nil)
         pulse.note(.started(.base), at: start)
         #expect(pulse.line(at: after(9)) == nil)
-        #expect(pulse.line(at: after(10)) == "base      10 s")
+        #expect(pulse.line(at: after(10)) == "base      ... 10 s")
         pulse.note(.output(source: "mmdebstrap", line: "I: \u{1B}[2Jextracting"), at: after(11))
         pulse.note(.note("said already"), at: after(12))
         #expect(pulse.line(at: after(19)) == nil)
-        #expect(pulse.line(at: after(20)) == "base      20 s: mmdebstrap: I: \\u{1B}[2Jextracting")
+        #expect(pulse.line(at: after(20)) == "base      ... 20 s: mmdebstrap: I: \\u{1B}[2Jextracting")
         pulse.note(.activity(String(repeating: "x", count: 300)), at: after(21))
         #expect(pulse.line(at: after(30))?.count == 100)
     }
@@ -43,6 +43,6 @@ struct BuildPulseTests {
         var pulse = BuildPulse()
         pulse.note(.activity("preparing"), at: start)
         pulse.note(.activity("booting by BIOS"), at: after(5))
-        #expect(pulse.line(at: after(10)) == "5 s: booting by BIOS")
+        #expect(pulse.line(at: after(10)) == "... 5 s: booting by BIOS")
     }
 }

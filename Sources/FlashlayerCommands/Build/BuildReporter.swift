@@ -91,7 +91,8 @@ struct BuildPulse {
     mutating func line(at now: ContinuousClock.Instant) -> String? {
         guard let start, let lastSaid, now - lastSaid >= Self.silence else { return nil }
         self.lastSaid = now
-        let seconds = "\(Int((now - start).seconds)) s"
+        // The dots tell it from the line of a phase that has ended.
+        let seconds = "... \(Int((now - start).seconds)) s"
         let line = (phase?.label ?? "") + seconds + (activity.map { ": \($0)" } ?? "")
         return String(line.printable.prefix(Self.width))
     }
