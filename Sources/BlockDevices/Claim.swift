@@ -70,9 +70,9 @@ package struct Claim: ~Copyable {
         }
     }
 
-    /// Makes sure that what is read next comes from the medium and not from memory. BLKFLSBUF needs CAP_SYS_ADMIN;
-    /// without it the kernel is asked to forget what is clean.
-    package func dropCache() {
+    /// Makes sure that what is read next from an open device comes from the medium and not from memory. BLKFLSBUF needs
+    /// CAP_SYS_ADMIN; without it the kernel is asked to forget what is clean, which is enough with O_DIRECT.
+    package static func dropCache(_ descriptor: Int32) {
         guard flashlayer_blkflsbuf(descriptor) != 0 else { return }
         _ = posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
     }

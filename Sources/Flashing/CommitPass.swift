@@ -22,7 +22,7 @@ struct CommitPass {
             meter.add(UInt64(range.count))
         }
         if verifies {
-            try target.dropCache()
+            target.dropCache()
             for (range, content) in zip(ends.ranges, ends.contents) {
                 let found = AlignedBuffer(count: content.count)
                 try transfer(.read, found, range)

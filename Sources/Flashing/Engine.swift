@@ -103,7 +103,7 @@ package struct Engine: Sendable {
         // The last moment at which the target is as it was.
         try monitor.checkCancelled()
         try claim.removePartitionNodes()
-        try target.dropCache()
+        target.dropCache()
         do {
             result.bytesWritten += try writing.wipeEnds()
             try commit.flush()
@@ -190,8 +190,7 @@ package struct Engine: Sendable {
             path: job.target.path,
             descriptor: descriptor,
             size: claim.size,
-            sectorSize: UInt64(claim.logicalSectorSize),
-            dropCache: { PageCache.drop(descriptor) }
+            sectorSize: UInt64(claim.logicalSectorSize)
         )
     }
 }
@@ -213,8 +212,7 @@ private final class ReadingTarget: Sendable {
             path: identity.path,
             descriptor: descriptor,
             size: identity.size,
-            sectorSize: UInt64(sectorSize),
-            dropCache: { PageCache.drop(descriptor) }
+            sectorSize: UInt64(sectorSize)
         )
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import BlockDevices
 import Model
 
 /// A target that is open, as the passes see it.
@@ -12,8 +13,11 @@ struct OpenTarget: Sendable {
     let size: UInt64
     /// The logical sector size in bytes: what offsets and lengths are multiples of.
     let sectorSize: UInt64
+
     /// Forgets what the kernel remembers of the target, so that reading reaches the medium.
-    let dropCache: @Sendable () throws -> Void
+    func dropCache() {
+        Claim.dropCache(descriptor)
+    }
 }
 
 /// What a job reports to, and whether it still should go on.

@@ -17,8 +17,6 @@ struct Transfer: Sendable {
     let offset: UInt64
     /// Kept alive until the transfer is done, and handed back then.
     let owner: (any AnyObject & Sendable)?
-    /// Told apart by whoever started it.
-    let label: Int
 
     init(
         _ direction: Ring.Direction,
@@ -26,8 +24,7 @@ struct Transfer: Sendable {
         start: Int = 0,
         count: Int,
         offset: UInt64,
-        owner: (any AnyObject & Sendable)? = nil,
-        label: Int = 0
+        owner: (any AnyObject & Sendable)? = nil
     ) {
         self.direction = direction
         self.buffer = buffer
@@ -35,7 +32,6 @@ struct Transfer: Sendable {
         self.count = count
         self.offset = offset
         self.owner = owner
-        self.label = label
     }
 }
 

@@ -24,7 +24,7 @@ struct VerifyPass {
     /// - Parameter ends: the parts that are not on the target yet, where it must hold zeros; nil when all is there.
     /// - Throws: `verify-failed` with the offset of the first wrong byte; `source-changed` when that is the reason.
     func run(ends: WithheldEnds?) throws -> Outcome {
-        try target.dropCache()
+        target.dropCache()
         let size = source.facts.size
         let comparison = Comparison(source)
         let hasher = try ChunkHasher(chunks: source.chunkCount) { try comparison.compare($0) }

@@ -21,7 +21,7 @@ struct ClaimTests {
         #expect(claim.size == 8 << 20)
         #expect(fcntl(claim.descriptor, F_GETFL) & flashlayer_o_direct != 0)
         try claim.confirm()
-        claim.dropCache()
+        Claim.dropCache(claim.descriptor)
         try claim.confirm()
     }
 
