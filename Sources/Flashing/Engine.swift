@@ -128,6 +128,8 @@ package struct Engine: Sendable {
                 result.verifySeconds = verifyStart.elapsed
             }
             try monitor.checkCancelled()
+            // The read-back took minutes: the table goes onto no other medium than the one that was proved.
+            try claim.confirm()
             result.bytesWritten += try commit.run(ends, verifies: job.verifies)
         } catch {
             // From the commit on there may be a table; a target that failed keeps none.

@@ -64,6 +64,8 @@ struct InterruptionTests {
         #expect(try await !hasTable(device.loop.path))
         let finished = try outcome.events().first { $0["event"]?.text == "finished" }
         #expect(finished?["result"]?.text == "cancelled")
+        // The summary says the status that the process really ends with.
+        #expect(try outcome.events().last?["exitStatus"]?.number == Double(status))
 
         // Running it again is the way on.
         let again = try await FlashlayerProgram.run(["write", image, device.loop.path, "--allow", "virtual", "--yes"])

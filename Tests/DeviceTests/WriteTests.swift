@@ -155,6 +155,12 @@ struct WriteTests {
         #expect(finished["imageDigest"]?.text == "sha256-4m:" + oracle.prefix(64))
         #expect(events.last?["event"]?.text == "summary")
         #expect(events.last?["exitStatus"]?.number == 0)
+        // Keys are there, and null, where nothing is known.
+        #expect(events.last?["error"] == .null)
+        #expect(events.first?["image"]?["tableSectorSize"] == .null)
+        for progress in events where progress["event"]?.text == "progress" {
+            #expect(progress["bytesPerSecond"] != nil)
+        }
     }
 
     @Test("without a terminal and without --yes nothing is written, and the words to add are named")
