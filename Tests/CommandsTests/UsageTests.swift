@@ -37,6 +37,7 @@ struct UsageTests {
             Wrong("write image.raw", 64, "usage", "'<target>'"),
             Wrong("write image.raw /dev/null --yess", 64, "usage", "'--yes'"),
             Wrong("write image.raw /dev/null --timeout 0", 64, "usage", "--timeout"),
+            Wrong("write image.raw /dev/null --timeout 9223372036854775807", 64, "usage", "86400"),
             Wrong("write image.raw /dev/null --timeout soon", 64, "usage", "'soon'"),
             Wrong("write image.raw /dev/null --color blue", 64, "usage", "'always'"),
             Wrong("write image.raw /dev/null --allow mounted", 64, "usage", "cannot be lifted"),
