@@ -71,7 +71,7 @@ package struct ImageBuild: Sendable {
         ).entry(refresh: refresh.contains(.base))
         let start = ContinuousClock.now
         let packages = try await PackageFetch.resolve(plan, for: base, cache: cache, work: work, log: log)
-        let resolved = try packages.map { [Phase.packages: try $0.digest] } ?? [:]
+        let resolved = packages.map { [Phase.packages: $0.ingredients] } ?? [:]
         let key = try FinishedEntry.key(finish: key(of: .finish, resolved), base: base)
         // Two builds of the same do the work once.
         let lock = try await KeyLock.hold(cache.finished(key) + ".lock") {
@@ -88,7 +88,7 @@ package struct ImageBuild: Sendable {
         return try await write(try await FinishedEntry.keep(folder, in: cache, key: key), work, log)
     }
 
-    private func key(of phase: Phase, _ resolved: [Phase: Digest] = [:]) throws -> Digest {
+    private func key(of phase: Phase, _ resolved: [Phase: [Ingredient]] = [:]) throws -> Digest {
         guard let planned = try plan.phases(resolved: resolved).first(where: { $0.phase == phase }) else {
             throw FlashlayerError(.fault, "the plan has no phase \(phase.rawValue)")
         }

@@ -236,8 +236,29 @@ struct PlanTests {
     func resolved() throws {
         try makeProject(in: scratch)
         let plan = try scratch.plan()
-        let resolved = try plan.phases(resolved: [.configs: SHA256.digest(of: "1.2.3")])
+        let resolved = try plan.phases(resolved: [.configs: [Ingredient("version of jq", "1.2.3")]])
         #expect(try zip(plan.phases(), resolved).map { $0.key == $1.key } == [true, true, false, false, false])
+    }
+
+    @Test("what makes a key another one can be named")
+    func difference() throws {
+        try recipe(["a"])
+        try scratch.write("a/configs/etc/motd", "one\n")
+        try scratch.write("a/packages/debs.txt", "jq\n")
+        let before = try scratch.plan().phases()
+        try scratch.write("a/configs/etc/motd", "two\n")
+        try scratch.write("a/configs/etc/issue", "new\n")
+        try scratch.write("a/packages/debs.txt", "nano\n")
+        let after = try scratch.plan().phases()
+        func reason(_ phase: Phase) throws -> String? {
+            let new = try #require(after.first { $0.phase == phase }?.checkpoints.first)
+            let old = try #require(before.first { $0.phase == phase }?.checkpoints.first)
+            return new.ingredients.difference(from: old.ingredients)
+        }
+        #expect(try reason(.base) == nil)
+        #expect(try reason(.packages) == "package nano is new, package jq is gone")
+        #expect(try reason(.configs) == "/etc/issue is new, /etc/motd changed")
+        #expect(try reason(.finish) == nil)
     }
 
     @Test("the same base serves recipes that differ in everything else")

@@ -15,6 +15,9 @@ struct AptRoot: Sendable {
         /// `figlet_2.2.5-3+b1_amd64.deb`
         let file: String
         let sha256: String?
+
+        /// `figlet`
+        var name: String { String(file.prefix { $0 != "_" }) }
     }
 
     private let root: String

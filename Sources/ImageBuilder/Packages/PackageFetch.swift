@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import Digests
 import Layers
 import Model
 
@@ -34,12 +33,10 @@ struct PackageFetch: Sendable {
         return PackageFetch(root: root, names: names, recommends: plan.recommends, downloads: downloads)
     }
 
-    /// Of the versions that were found.
-    var digest: Digest {
-        get throws {
-            let lines = downloads.map { "\($0.file) \($0.sha256 ?? "")\n" }.sorted()
-            return try SHA256.digest(of: lines.joined())
-        }
+    /// The versions that were found.
+    var ingredients: [Ingredient] {
+        downloads.map { Ingredient("version of \($0.name)", "\($0.file) \($0.sha256 ?? "")") }
+            .sorted { $0.name < $1.name }
     }
 
     func makeDrive(at path: String) async throws {

@@ -3,17 +3,20 @@
 
 /// Makes a bootstrapped disk boot.
 package enum BootLoaderSteps {
-    /// - Parameter disk: as the appliance names it.
-    package static func install(for firmware: [ImageSettings.Firmware], on disk: String = "/dev/sda") -> [GuestStep] {
+    /// The disk that holds the root file system, asked of the kernel. libguestfs translates names such as /dev/sda in its
+    /// own calls, not in the arguments of programs, and the appliance's kernel finds its disks in any order.
+    private static let installForBIOS = """
+        number=$(mountpoint -d /)
+        disk=/dev/$(basename "$(readlink -f "/sys/dev/block/$number/..")")
+        exec grub-install --target=i386-pc "$disk"
+        """
+
+    package static func install(for firmware: [ImageSettings.Firmware]) -> [GuestStep] {
         var steps: [GuestStep] = []
         if firmware.contains(.bios) {
             steps.append(
                 .run(
-                    GuestCommand(
-                        source: "grub",
-                        arguments: ["/usr/sbin/grub-install", "--target=i386-pc", disk],
-                        title: "installing GRUB for BIOS"
-                    )
+                    GuestCommand(shell: installForBIOS, source: "grub", title: "installing GRUB for BIOS")
                 )
             )
         }
