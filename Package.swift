@@ -45,13 +45,17 @@ let rooms: [Target] = [
         name: "Flashing",
         dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
     ),
-    .target(name: "ImageBuilder", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages"]),
+    .target(name: "Resolution", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers"]),
+    .target(
+        name: "ImageBuilder",
+        dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution"]
+    ),
     .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs"]),
     .target(
         name: "FlashlayerCommands",
         dependencies: [
-            "Model", "Threads", "Digests", "Programs", "Layers", "ImageBuilder", "DiskImages", "BlockDevices",
-            "Flashing", .arguments,
+            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "DiskImages",
+            "BlockDevices", "Flashing", .arguments,
         ]
     ),
 ]
@@ -84,12 +88,13 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "ImageBuilderTests",
-        dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport"]
+        dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport"]
     ),
     .testTarget(
         name: "ApplianceTests",
         dependencies: [
-            "Digests", "ImageBuilder", "Layers", "Model", "Programs", "TestSupport", "flashlayer", "flashlayer-builder",
+            "Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport", "flashlayer",
+            "flashlayer-builder",
         ]
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),

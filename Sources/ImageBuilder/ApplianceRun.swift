@@ -6,6 +6,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 import Synchronization
 
 /// One launch of the appliance, in a worker.

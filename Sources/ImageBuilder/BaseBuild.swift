@@ -7,6 +7,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 
 /// The base phase: finds the base in the cache, or makes it and puts it there.
 struct BaseBuild: Sendable {

@@ -6,6 +6,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 import Threads
 
 /// Makes a base of a disk image that somebody gives. The file is copied, never written to.

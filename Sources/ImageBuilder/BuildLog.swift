@@ -4,6 +4,7 @@
 import Glibc
 import Layers
 package import Model
+import Resolution
 import Synchronization
 
 /// The full log of a build: every event, and every line that any program printed.
@@ -61,19 +62,5 @@ package final class BuildLog: Sendable {
         case .activity(let text): "-- \(text)"
         case .output(let source, let line): "\(source): \(line)"
         }
-    }
-}
-
-/// What a build leaves belongs to the person who called sudo.
-enum OutputOwner {
-    /// A failure changes nothing about the content, so it is none.
-    static func adopt(_ path: String) {
-        guard getuid() == 0, let user = id("SUDO_UID"), let group = id("SUDO_GID") else { return }
-        _ = unsafe lchown(path, user, group)
-    }
-
-    private static func id(_ name: String) -> UInt32? {
-        // SAFETY: nothing in this process changes the environment; the string is copied at once.
-        unsafe getenv(name).flatMap { UInt32(unsafe String(cString: $0)) }
     }
 }

@@ -6,6 +6,7 @@ import Glibc
 package import Layers
 import Model
 import Programs
+import Resolution
 import Synchronization
 
 /// Whether this machine's KVM runs a guest. That /dev/kvm can be opened says little: there are machines where QEMU then

@@ -8,6 +8,7 @@ import Glibc
 package import Layers
 import Model
 import Programs
+package import Resolution
 
 /// Carries out a plan: from a base through packages, configs, scripts and finish to an image file.
 package struct ImageBuild: Sendable {

@@ -8,6 +8,7 @@ import ImageBuilder
 import Layers
 import Model
 import Programs
+import Resolution
 import Synchronization
 import TestSupport
 import Testing

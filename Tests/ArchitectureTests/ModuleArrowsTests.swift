@@ -20,11 +20,13 @@ struct ModuleArrowsTests {
         "Flashing": [
             "Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux",
         ],
-        "ImageBuilder": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "CLinux"],
+        // Asks the network and the package managers what a project stands for; never touches a disk image.
+        "Resolution": ["Model", "Threads", "Digests", "Programs", "Layers"],
+        "ImageBuilder": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
         "Appliance": ["Model", "Threads", "Digests", "Programs", "Layers", "CGuestfs", "CLinux"],
         "FlashlayerCommands": [
-            "Model", "Threads", "Digests", "Programs", "Layers", "ImageBuilder", "DiskImages", "BlockDevices",
-            "Flashing", "ArgumentParser",
+            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "DiskImages",
+            "BlockDevices", "Flashing", "ArgumentParser",
         ],
         "flashlayer": ["FlashlayerCommands"],
         "flashlayer-builder": ["Appliance"],

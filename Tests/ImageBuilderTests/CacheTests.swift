@@ -3,6 +3,7 @@
 
 import FoundationEssentials
 import Glibc
+import Resolution
 import TestSupport
 import Testing
 

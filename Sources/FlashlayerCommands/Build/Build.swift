@@ -6,6 +6,7 @@ import FoundationEssentials
 import ImageBuilder
 import Layers
 import Model
+import Resolution
 
 /// How an image is built: shared by `build` and `build-and-write`.
 struct BuildOptions: ParsableArguments, Sendable {

@@ -7,6 +7,7 @@ import DiskImages
 import ImageBuilder
 import Layers
 import Model
+import Resolution
 
 /// `flashlayer build-and-write`: the main job.
 struct BuildAndWrite: Operation {

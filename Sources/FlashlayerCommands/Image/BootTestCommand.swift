@@ -5,6 +5,7 @@ import ArgumentParser
 import FoundationEssentials
 import ImageBuilder
 import Model
+import Resolution
 
 /// `flashlayer boot-test`
 struct BootTestCommand: Operation {

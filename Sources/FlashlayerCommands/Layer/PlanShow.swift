@@ -6,6 +6,7 @@ import Glibc
 import ImageBuilder
 import Layers
 import Model
+import Resolution
 
 /// `flashlayer plan`
 struct PlanShow: Operation {

@@ -7,6 +7,7 @@ import Glibc
 import Layers
 package import Model
 import Programs
+package import Resolution
 
 /// Boots a disk in QEMU and lets it say how it is. Only a throwaway overlay is written to: the image or device itself is
 /// opened for reading.

@@ -7,6 +7,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 
 /// Makes a disk with a fresh Debian on it. The packages are installed here, natively, and the file system is filled
 /// without mounting it; only the boot loader needs a launch of the appliance.

@@ -4,6 +4,7 @@
 import FoundationEssentials
 import Layers
 import Model
+import Resolution
 
 /// A base in the cache: `disk.qcow2`, what was found on it, and what its package manager knows. With these at hand, a
 /// build that starts from it needs no launch to find out what to fetch.

@@ -6,6 +6,7 @@ import FoundationEssentials
 import Glibc
 import Model
 import Programs
+import Resolution
 
 /// The disk of a build that was carried out to its end: what differs from its base, and the packages that are on it. When
 /// all that goes into a build is the same again, this is its result.

@@ -8,6 +8,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 import Synchronization
 
 /// Where a build's results go: the image, and beside it its block map, its description and the build's log.

@@ -6,6 +6,7 @@ import Glibc
 import Layers
 import Model
 import Programs
+import Resolution
 
 /// The guest's apt, played on this machine: its sources, keys, pins and installed packages decide what is fetched; of this
 /// machine's own apt nothing is used but the program and the way out to the network.

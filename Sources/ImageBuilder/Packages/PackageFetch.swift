@@ -3,6 +3,7 @@
 
 import Layers
 import Model
+import Resolution
 
 /// The Debian packages of a build: what their names stand for today, and later the drive that brings them to the guest.
 struct PackageFetch: Sendable {

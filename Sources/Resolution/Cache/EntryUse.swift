@@ -5,11 +5,11 @@ import Glibc
 import Model
 
 /// Holds an entry of the cache in its place while a build reads it: nobody replaces or removes one that is in use.
-final class EntryUse: Sendable {
+package final class EntryUse: Sendable {
     private let descriptor: Int32
 
     /// - Returns: nil when there is no such entry, or it is being removed.
-    init?(of path: String) {
+    package init?(of path: String) {
         descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0, flock(descriptor, LOCK_SH | LOCK_NB) == 0 else { return nil }
     }
@@ -22,7 +22,7 @@ final class EntryUse: Sendable {
     ///
     /// - Returns: false when somebody does.
     @discardableResult
-    static func remove(_ path: String) async -> Bool {
+    package static func remove(_ path: String) async -> Bool {
         let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { return true }
         defer { close(descriptor) }
@@ -32,7 +32,7 @@ final class EntryUse: Sendable {
     }
 
     /// Removes an entry once nobody uses it any more; cancelling the task ends the wait.
-    static func removeWhenFree(_ path: String, onWait: () -> Void) async throws {
+    package static func removeWhenFree(_ path: String, onWait: () -> Void) async throws {
         var hasWaited = false
         while await !remove(path) {
             if !hasWaited { onWait() }

@@ -6,7 +6,7 @@ import Model
 
 /// Held by the one build that makes a cache entry, so that two builds at once do the work once. Nothing stays behind:
 /// the file goes when the lock does.
-final class KeyLock: Sendable {
+package final class KeyLock: Sendable {
     private let path: String
     private let descriptor: Int32
 
@@ -22,7 +22,7 @@ final class KeyLock: Sendable {
     }
 
     /// Waits for the lock; cancelling the task ends the wait.
-    static func hold(_ path: String, onWait: () -> Void) async throws -> KeyLock {
+    package static func hold(_ path: String, onWait: () -> Void) async throws -> KeyLock {
         var hasWaited = false
         while true {
             let descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)

@@ -5,15 +5,15 @@ import Glibc
 import Model
 
 /// Writes small files on this machine, whole or with an error that names them.
-enum HostFile {
-    static func write(_ text: String, to path: String, mode: UInt32 = 0o644) throws {
+package enum HostFile {
+    package static func write(_ text: String, to path: String, mode: UInt32 = 0o644) throws {
         try write(Array(text.utf8), to: path, mode: mode)
     }
 
     /// Replaces what is there.
     ///
     /// - Throws: `cannot-create`, `no-space`, `not-permitted`.
-    static func write(_ bytes: some Sequence<UInt8>, to path: String, mode: UInt32 = 0o644) throws {
+    package static func write(_ bytes: some Sequence<UInt8>, to path: String, mode: UInt32 = 0o644) throws {
         let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw failure(path) }
         defer { close(descriptor) }
@@ -30,7 +30,7 @@ enum HostFile {
     }
 
     /// Everything of a file or folder is on stable storage when this returns. See fsync(2).
-    static func flush(_ path: String) throws {
+    package static func flush(_ path: String) throws {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(path) }
         defer { close(descriptor) }
