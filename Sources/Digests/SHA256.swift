@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import CCrypto
+import Glibc
 import Model
 
 /// SHA-256 (FIPS 180-4), computed by OpenSSL's libcrypto. See EVP_DigestInit(3).
@@ -57,6 +58,24 @@ package struct SHA256: ~Copyable {
 
     package static func digest(of text: String) throws -> Digest {
         try digest(of: Array(text.utf8))
+    }
+
+    /// Of a whole file, whatever its size; links are followed. Blocks.
+    ///
+    /// - Throws: `not-found` when it cannot be read.
+    package static func digest(ofFile path: String) throws -> Digest {
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw FlashlayerError.system("read \(path)", .current, code: .notFound) }
+        defer { close(descriptor) }
+        var hash = try SHA256()
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while true {
+            let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw FlashlayerError.system("read \(path)", .current, code: .notFound) }
+            guard count > 0 else { return hash.finish() }
+            unsafe buffer.withUnsafeBytes { unsafe hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+        }
     }
 
     private static var refused: FlashlayerError {

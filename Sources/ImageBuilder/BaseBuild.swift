@@ -57,6 +57,7 @@ struct BaseBuild: Sendable {
                 image: image,
                 sha256: sha256,
                 size: plan.image.size,
+                cache: cache,
                 work: work,
                 accelerator: accelerator,
                 log: log

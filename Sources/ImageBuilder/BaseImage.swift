@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import Digests
-import Glibc
 import Layers
 import Model
 import Programs
 import Resolution
-import Threads
 
 /// Makes a base of a disk image that somebody gives. The file is copied, never written to.
 struct BaseImage: Sendable {
@@ -16,6 +13,7 @@ struct BaseImage: Sendable {
     let sha256: String?
     /// Bytes; nil keeps the image's own.
     let size: UInt64?
+    let cache: Cache
     let work: WorkFolder
     let accelerator: Accelerator
     let log: BuildLog
@@ -53,35 +51,16 @@ struct BaseImage: Sendable {
         try BaseEntry.write(facts, to: entry)
     }
 
+    /// The file may have been replaced since the plan was made.
     private func confirmDigest() async throws {
         guard let sha256 else { return }
-        log.tell(.activity("checking the digest of \(image)"))
-        let found = try await onOwnThread(named: "digest-base") { [image] in try Self.digest(of: image) }
-        guard found.hex == sha256.lowercased() else {
+        let found = try await FileDigest(cache: cache).sha256(of: image)
+        guard found == sha256.lowercased() else {
             throw FlashlayerError(
                 .digestMismatch,
-                "the base image \(image) is not the one that the recipe names: its SHA-256 is \(found.hex)",
-                advice: "get the right file, or put that digest into the recipe"
+                "the base image \(image) was changed: its SHA-256 is \(found), and the build began with \(sha256)",
+                advice: "leave it alone meanwhile, and build again"
             )
-        }
-    }
-
-    private static func digest(of path: String) throws -> Digest {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw FlashlayerError.system("open the base image \(path)", .current, code: .badImage)
-        }
-        defer { close(descriptor) }
-        var hash = try SHA256()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        while true {
-            let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress, $0.count) }
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else {
-                throw FlashlayerError.system("read the base image \(path)", .current, code: .badImage)
-            }
-            guard count > 0 else { return hash.finish() }
-            unsafe buffer.withUnsafeBytes { unsafe hash.update(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
         }
     }
 

@@ -40,7 +40,12 @@ struct BuildStages: Sendable {
             .init(
                 .scripts,
                 plan.layers.flatMap {
-                    ScriptSteps.run($0, environment: plan.environment, network: plan.image.network)
+                    ScriptSteps.run(
+                        $0,
+                        environment: plan.environment,
+                        arguments: plan.arguments,
+                        network: plan.image.network
+                    )
                 }
             ),
             .init(.finish, finish(packageList: packageList)),

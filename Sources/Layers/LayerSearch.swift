@@ -29,7 +29,7 @@ struct LayerSearch {
     /// Takes in a layer that the recipe or the command line names by its folder.
     ///
     /// - Parameter place: who names it, such as `flashlayer.toml:12`.
-    mutating func add(folder: String, name: String?, place: String) throws {
+    mutating func add(folder: String, name: String?, place: String, source: String = "local") throws {
         guard let status = try LayerFiles.status(folder, followingLinks: true) else {
             throw FlashlayerError(
                 .layerMissing,
@@ -43,7 +43,7 @@ struct LayerSearch {
             throw Self.sameName(name, known.layer.path, folder)
         }
         roots.append(name)
-        try read(name: name, folder: folder, status: status, isNamed: true)
+        try read(name: name, folder: folder, source: source, status: status, isNamed: true)
     }
 
     /// Takes in a layer that the recipe names by its name alone.
@@ -89,14 +89,20 @@ struct LayerSearch {
             guard known.identity == status.identity else { throw Self.sameName(name, known.layer.path, folder) }
             return
         }
-        try read(name: name, folder: folder, status: status, isNamed: false)
+        try read(name: name, folder: folder, source: "local", status: status, isNamed: false)
     }
 
     private func firstFolder(named name: String, in places: [String]) throws -> String? {
         try places.map { "\($0)/\(name)" }.first { try LayerFiles.status($0, followingLinks: true) != nil }
     }
 
-    private mutating func read(name: String, folder: String, status: LayerFiles.Status, isNamed: Bool) throws {
+    private mutating func read(
+        name: String,
+        folder: String,
+        source: String,
+        status: LayerFiles.Status,
+        isNamed: Bool
+    ) throws {
         guard status.kind == .directory else {
             throw FlashlayerError(
                 .badLayer,
@@ -104,7 +110,7 @@ struct LayerSearch {
                 advice: "a layer is a folder with configs/, packages/, scripts/, ..."
             )
         }
-        let (layer, dependencies) = try LayerReader(path: folder).layer(name: name, source: "local")
+        let (layer, dependencies) = try LayerReader(path: folder).layer(name: name, source: source)
         found[name] = Found(layer: layer, dependencies: dependencies, identity: status.identity, isNamed: isNamed)
     }
 

@@ -5,11 +5,11 @@ import Glibc
 import Model
 
 /// Paths as text.
-enum Path {
+package enum Path {
     /// Without `.` and `..`; links are not resolved.
     ///
     /// - Parameter folder: where a relative path starts, itself absolute; nil: the current folder.
-    static func absolute(_ path: String, from folder: String? = nil) -> String {
+    package static func absolute(_ path: String, from folder: String? = nil) -> String {
         var names: [Substring] = []
         let start = path.hasPrefix("/") ? "" : folder ?? current
         for name in "\(start)/\(path)".split(separator: "/") where name != "." {
@@ -18,11 +18,11 @@ enum Path {
         return "/" + names.joined(separator: "/")
     }
 
-    static func parent(of path: String) -> String {
+    package static func parent(of path: String) -> String {
         "/" + path.split(separator: "/").dropLast().joined(separator: "/")
     }
 
-    static func name(of path: String) -> String {
+    package static func name(of path: String) -> String {
         path.split(separator: "/").last.map(String.init) ?? path
     }
 

@@ -65,7 +65,8 @@ extension Plan {
         return scripted.map { layer in
             let scripts = layer.scripts.map { Ingredient("script \($0.name) of layer \(layer.name)", $0.digest.hex) }
             let network = Ingredient("network", "\(image.network)")
-            return Portion(layer: layer.name, ingredients: [Ingredient("layer", layer.name), network] + scripts)
+            let set = arguments.map { Ingredient("argument \($0.key)", $0.value) }
+            return Portion(layer: layer.name, ingredients: [Ingredient("layer", layer.name), network] + set + scripts)
         }
     }
 

@@ -8,23 +8,31 @@ package import Digests
 package struct Plan: Codable, Sendable, Equatable {
     package var name: String
     package var version: String
+    /// The variant of the recipe that this is; nil: none.
+    package var variant: String?
     package var base: Base
     package var image: ImageSettings
     /// nil: what the guest's own package manager does.
     package var recommends: Bool?
     /// In the order in which they are applied.
     package var layers: [Layer]
+    /// What the command line sets for scripts, by name.
+    package var arguments: [Layer.Variable]
 
     package init(
         name: String,
         version: String,
+        variant: String? = nil,
         base: Base,
         image: ImageSettings,
         recommends: Bool?,
-        layers: [Layer]
+        layers: [Layer],
+        arguments: [Layer.Variable] = []
     ) {
         self.name = name
         self.version = version
+        self.variant = variant
+        self.arguments = arguments
         self.base = base
         self.image = image
         self.recommends = recommends

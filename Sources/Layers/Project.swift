@@ -14,24 +14,65 @@ package enum Project: Sendable, Equatable {
     case folders(base: String?, layers: [String])
 }
 
+/// What was brought here of all that a project names and that lies elsewhere.
+package struct Fetched: Sendable {
+    package struct GitLayer: Sendable, Equatable {
+        /// The folder that holds the commit, absolute.
+        package let folder: String
+        /// "git URL#COMMIT"
+        package let source: String
+
+        package init(folder: String, source: String) {
+            self.folder = folder
+            self.source = source
+        }
+    }
+
+    /// By the line of their entries in the recipe.
+    package var layers: [Int: GitLayer]
+    /// With an absolute path and its digest; nil: to be found and digested.
+    package var base: Base?
+
+    package init(layers: [Int: GitLayer] = [:], base: Base? = nil) {
+        self.layers = layers
+        self.base = base
+    }
+}
+
 extension Plan {
     /// Reads all that a project names and puts it in order. Blocks: it reads every file of every layer.
     ///
     /// - Parameters:
     ///   - layerPath: folders in which layers that others depend on are looked for last.
-    /// - Throws: `bad-recipe`, `bad-layer`, `layer-cycle`, `layer-missing`, `not-found`.
-    package init(_ project: Project, layerPath: [String] = []) throws {
+    ///   - variant: of the recipe; nil: the recipe as it stands.
+    ///   - fetched: what does not lie on this machine by itself.
+    /// - Throws: `bad-recipe`, `bad-layer`, `layer-cycle`, `layer-missing`, `not-found`, `usage`.
+    package init(
+        _ project: Project,
+        layerPath: [String] = [],
+        variant: String? = nil,
+        arguments: [Layer.Variable] = [],
+        fetched: Fetched = Fetched()
+    ) throws {
         switch project {
         case .recipe(let path):
-            try self.init(recipe: try Recipe.file(of: path), layerPath: layerPath)
+            let recipe = try Recipe(project: path).selecting(variant: variant)
+            try self.init(recipe, layerPath: layerPath, fetched: fetched)
         case .folders(let base, let layers):
-            try self.init(base: base, folders: layers, layerPath: layerPath)
+            if let variant {
+                throw FlashlayerError(
+                    .usage,
+                    "--variant \(variant.printable) names a variant of a recipe, and there is none"
+                )
+            }
+            try self.init(base: base, folders: layers, layerPath: layerPath, fetched: fetched)
         }
+        self.arguments = arguments
     }
 
-    private init(recipe file: String, layerPath: [String]) throws {
-        let recipe = try Recipe(text: try Recipe.text(of: file), file: file)
-        let folder = Path.parent(of: Path.absolute(file))
+    private init(_ recipe: Recipe, layerPath: [String], fetched: Fetched) throws {
+        let file = recipe.file
+        let folder = recipe.folder
         var search = LayerSearch(projectLayers: "\(folder)/layers", layerPath: layerPath.map { Path.absolute($0) })
         for entry in recipe.layers {
             let place = "\(file):\(entry.line)"
@@ -40,25 +81,26 @@ extension Plan {
                 try search.add(folder: Path.absolute(path, from: folder), name: name, place: place)
             case (.local(nil), let name):
                 try search.add(name: name ?? "", place: place)
-            case (.git(let url, _), _):
-                throw FlashlayerError(
-                    .unavailable,
-                    "\(place): layers of type \"git\" cannot be fetched yet: \(url.printable)",
-                    advice: "clone it and name the folder: type = \"local\", path = \"...\""
-                )
+            case (.git(let url, _), let name):
+                guard let layer = fetched.layers[entry.line] else {
+                    throw FlashlayerError(.layerMissing, "\(place): the layer \(url.printable) has not been fetched")
+                }
+                let name = name ?? Recipe.layerName(ofRepository: url)
+                try search.add(folder: layer.folder, name: name, place: place, source: layer.source)
             }
         }
         try self.init(
             name: recipe.name,
             version: recipe.version,
-            base: recipe.base.pinned(from: folder, place: "\(file):\(recipe.baseLine)"),
+            variant: recipe.variant,
+            base: fetched.base ?? recipe.base.pinned(from: folder, place: "\(file):\(recipe.baseLine)"),
             image: recipe.image,
             recommends: recipe.recommends,
             layers: search.resolve()
         )
     }
 
-    private init(base: String?, folders: [String], layerPath: [String]) throws {
+    private init(base: String?, folders: [String], layerPath: [String], fetched: Fetched) throws {
         var search = LayerSearch(projectLayers: nil, layerPath: layerPath.map { Path.absolute($0) })
         for folder in folders {
             guard !folder.isEmpty else { throw FlashlayerError(.usage, "--layer needs the path of a layer folder") }
@@ -66,11 +108,11 @@ extension Plan {
         }
         let layers = try search.resolve()
         let named = folders.last.map { Path.name(of: Path.absolute($0)) } ?? base.map { Path.stem(of: $0) }
-        let base = base.map { Base.image(path: $0, sha256: nil) } ?? .standard
+        let given = base.map { Base.image(path: $0, sha256: nil) } ?? .standard
         try self.init(
             name: named ?? "image",
             version: "0.0.0",
-            base: base.pinned(from: Path.absolute("."), place: "--base"),
+            base: fetched.base ?? given.pinned(from: Path.absolute("."), place: "--base"),
             image: ImageSettings(),
             recommends: nil,
             layers: layers
@@ -79,6 +121,21 @@ extension Plan {
 }
 
 extension Recipe {
+    /// Reads the recipe of a project: a folder, or the file itself.
+    package init(project path: String) throws {
+        let file = try Self.file(of: path)
+        try self.init(text: try Self.text(of: file), file: file)
+    }
+
+    /// The folder that relative paths start from, absolute.
+    package var folder: String { Path.parent(of: Path.absolute(file)) }
+
+    /// `https://git.example/os-ubuntu.git` -> `os-ubuntu`
+    package static func layerName(ofRepository url: String) -> String {
+        let name = url.split { $0 == "/" || $0 == ":" }.last.map(String.init) ?? url
+        return name.hasSuffix(".git") ? String(name.dropLast(4)) : name
+    }
+
     /// The recipe of a project, as the user would name it.
     ///
     /// - Throws: `not-found`.
@@ -113,12 +170,20 @@ extension Base {
     func pinned(from folder: String, place: String) throws -> Base {
         guard case .image(let path, let sha256) = self else { return self }
         guard !path.contains("://") else {
-            throw FlashlayerError(
-                .unavailable,
-                "\(place): base images cannot be fetched from a URL yet: \(path.printable)",
-                advice: "download it and name the file"
-            )
+            throw FlashlayerError(.notFound, "\(place): the base image \(path.printable) has not been fetched")
         }
+        let absolute = try Self.existingImage(path, from: folder, place: place)
+        // The file itself: O_NOFOLLOW is for what lies in layers.
+        let resolved = try Path.resolved(absolute)
+        let digest =
+            try sha256 ?? LayerFiles(root: Path.parent(of: resolved)).digest(Path.name(of: resolved)).digest.hex
+        return .image(path: absolute, sha256: digest)
+    }
+
+    /// The absolute path of an image that is there.
+    ///
+    /// - Throws: `not-found`.
+    package static func existingImage(_ path: String, from folder: String, place: String) throws -> String {
         let absolute = Path.absolute(path, from: folder)
         guard let status = try LayerFiles.status(absolute, followingLinks: true) else {
             throw FlashlayerError(.notFound, "\(place): there is no base image \(absolute.printable)")
@@ -126,10 +191,6 @@ extension Base {
         guard status.kind == .file else {
             throw FlashlayerError(.notFound, "\(place): the base image \(absolute.printable) is not a regular file")
         }
-        // The file itself: O_NOFOLLOW is for what lies in layers.
-        let resolved = try Path.resolved(absolute)
-        let digest =
-            try sha256 ?? LayerFiles(root: Path.parent(of: resolved)).digest(Path.name(of: resolved)).digest.hex
-        return .image(path: absolute, sha256: digest)
+        return absolute
     }
 }

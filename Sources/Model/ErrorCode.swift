@@ -13,6 +13,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case badLayer = "bad-layer"
     case layerCycle = "layer-cycle"
     case layerMissing = "layer-missing"
+    case lockDrift = "lock-drift"
     case packagesFailed = "packages-failed"
     case scriptFailed = "script-failed"
     case guestFull = "guest-full"
@@ -69,8 +70,8 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     package var exitStatus: Int32 {
         switch self {
         case .usage: 64
-        case .badImage, .sourceChanged, .digestMismatch, .badLayer, .layerCycle, .layerMissing, .packagesFailed,
-            .scriptFailed, .guestFull, .buildFailed, .bootFailed:
+        case .badImage, .sourceChanged, .digestMismatch, .badLayer, .layerCycle, .layerMissing, .lockDrift,
+            .packagesFailed, .scriptFailed, .guestFull, .buildFailed, .bootFailed:
             65
         case .notFound: 66
         case .unavailable: 69

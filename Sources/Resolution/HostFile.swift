@@ -29,6 +29,18 @@ package enum HostFile {
         }
     }
 
+    /// Puts a whole new file in the place of what is there, or leaves that alone.
+    ///
+    /// - Throws: `cannot-create`, `no-space`, `not-permitted`.
+    package static func replace(_ path: String, with text: String) throws {
+        let temporary = "\(path).part-\(getpid())"
+        defer { unsafe unlink(temporary) }
+        try write(text, to: temporary)
+        OutputOwner.adopt(temporary)
+        try flush(temporary)
+        guard unsafe rename(temporary, path) == 0 else { throw failure(path) }
+    }
+
     /// Everything of a file or folder is on stable storage when this returns. See fsync(2).
     package static func flush(_ path: String) throws {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)

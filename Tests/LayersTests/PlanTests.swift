@@ -102,12 +102,6 @@ struct PlanTests {
         #expect(failure(.layerCycle) { _ = try scratch.plan() }.contains("a -> b -> a"))
     }
 
-    @Test("a git layer is refused with what to do")
-    func git() throws {
-        try scratch.write("flashlayer.toml", "name = \"x\"\n[[layer]]\ntype = \"git\"\nurl = \"https://g/a.git\"\n")
-        #expect(failure(.unavailable) { _ = try scratch.plan() }.contains("flashlayer.toml:2: "))
-    }
-
     @Test("a project that is not there says what to name instead")
     func noProject() throws {
         for path in [scratch("nowhere"), scratch.path] {

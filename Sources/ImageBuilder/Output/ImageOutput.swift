@@ -109,8 +109,8 @@ package struct ImageOutput: Sendable {
         guard unsafe rename(temporary, path) == 0 else {
             throw FlashlayerError.system("put the image into \(path)", .current, code: .cannotCreate)
         }
-        try Self.put(map, into: blockMap)
-        try Self.put(text, into: description)
+        try HostFile.replace(blockMap, with: map)
+        try HostFile.replace(description, with: text)
         return result
     }
 
@@ -136,17 +136,6 @@ package struct ImageOutput: Sendable {
 
         func set() {
             value.store(true, ordering: .releasing)
-        }
-    }
-
-    private static func put(_ text: String, into path: String) throws {
-        let temporary = "\(path).part-\(getpid())"
-        defer { unsafe unlink(temporary) }
-        try HostFile.write(text, to: temporary)
-        OutputOwner.adopt(temporary)
-        try HostFile.flush(temporary)
-        guard unsafe rename(temporary, path) == 0 else {
-            throw FlashlayerError.system("write \(path)", .current, code: .cannotCreate)
         }
     }
 }

@@ -41,7 +41,7 @@ enum EnvironmentFile {
         }
     }
 
-    private static func isKey(_ key: String) -> Bool {
+    static func isKey(_ key: String) -> Bool {
         guard let first = key.utf8.first else { return false }
         return key.isASCIIAlphanumeric(or: "_") && !(UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first)
     }

@@ -31,4 +31,8 @@ package struct Recipe: Sendable, Equatable {
     package var image: ImageSettings
     package var recommends: Bool?
     package var layers: [LayerEntry]
+    /// By name.
+    package var variants: [String: Variant]
+    /// The one that was selected.
+    package var variant: String?
 }

@@ -41,15 +41,15 @@ extension Recipe {
 }
 
 /// Knows the keys of a recipe: a new one is added here.
-private struct RecipeReader {
-    private static let keys = ["name", "version", "base", "image", "packages", "layer", "layers"]
-    private static let baseKeys = ["bootstrap", "image", "sha256"]
-    private static let bootstrapKeys = ["distribution", "suite", "mirror"]
-    private static let imageKeys = [
+struct RecipeReader {
+    static let keys = ["name", "version", "base", "image", "packages", "layer", "layers", "variant"]
+    static let baseKeys = ["bootstrap", "image", "sha256"]
+    static let bootstrapKeys = ["distribution", "suite", "mirror"]
+    static let imageKeys = [
         "size", "firmware", "hostname", "timezone", "locale", "kernel-arguments", "python", "grow", "network",
     ]
-    private static let packageKeys = ["recommends"]
-    private static let layerKeys = ["type", "path", "name", "url", "branch_or_tag"]
+    static let packageKeys = ["recommends"]
+    static let layerKeys = ["type", "path", "name", "url", "branch_or_tag"]
 
     /// Distributions that mmdebstrap can install and that the bootstrap phase knows how to make boot.
     private static let distributions = ["debian"]
@@ -57,7 +57,7 @@ private struct RecipeReader {
     /// Bytes of a disk: nothing boots from less, and nothing that QEMU makes here is meant to be more.
     private static let sizes = ByteSize.mebibyte...(8 << 10) * ByteSize.gibibyte
 
-    private static let homes: [String: String] = {
+    static let homes: [String: String] = {
         var homes: [String: String] = [:]
         for key in imageKeys { homes[key] = "[image]" }
         for key in packageKeys { homes[key] = "[packages]" }
@@ -77,6 +77,7 @@ private struct RecipeReader {
         {
             faults.add(1, "'name' is missing: name = \"kiosk\"")
         }
+        let image = root.table("image").map { self.image($0) } ?? ImageSettings()
         let name = root.text("name", "a name without '/' that does not start with '.' or '-'", where: Self.isFileName)
         let version = root.text("version", "a version such as \"1.0.0\"", where: Self.isFileName)
         return Recipe(
@@ -85,13 +86,14 @@ private struct RecipeReader {
             version: version ?? "0.0.0",
             base: root.table("base").map(base) ?? .standard,
             baseLine: root.line(of: "base"),
-            image: root.table("image").map(image) ?? ImageSettings(),
+            image: image,
             recommends: root.table("packages").flatMap(recommends),
-            layers: layers()
+            layers: layers(root),
+            variants: variants(of: image)
         )
     }
 
-    private func base(_ table: RecipeTable) -> Base {
+    func base(_ table: RecipeTable) -> Base {
         table.allow(Self.baseKeys, elsewhere: Self.homes)
         let image = table.text("image", "the path of a disk image")
         let sha256 = table.text("sha256", "64 hexadecimal digits") { Digest(hex: $0) != nil }
@@ -125,16 +127,21 @@ private struct RecipeReader {
         return .bootstrap(distribution: chosen ?? distribution, suite: chosenSuite ?? suite, mirror: mirror)
     }
 
-    private func image(_ table: RecipeTable) -> ImageSettings {
+    /// - Parameter settings: what holds where the table says nothing.
+    func image(_ table: RecipeTable, over settings: ImageSettings = ImageSettings()) -> ImageSettings {
         table.allow(Self.imageKeys, elsewhere: Self.homes.filter { $0.value != "[image]" })
-        var settings = ImageSettings()
-        settings.size = size(table)
+        var settings = settings
+        settings.size = size(table) ?? settings.size
         if let words = table.strings("firmware") { settings.firmware = firmware(words, table) }
-        settings.hostname = table.text("hostname", "a host name: letters, digits, '-' and '.'", where: Self.isHostName)
-        settings.timezone = table.text("timezone", "a time zone such as \"Europe/Berlin\"") { zone in
+        let hostname = table.text("hostname", "a host name: letters, digits, '-' and '.'", where: Self.isHostName)
+        settings.hostname = hostname ?? settings.hostname
+        let timezone = table.text("timezone", "a time zone such as \"Europe/Berlin\"") { zone in
             zone.isASCIIAlphanumeric(or: "/_+-") && !zone.hasPrefix("/") && !zone.contains("..")
         }
-        settings.locale = table.text("locale", "a locale such as \"C.UTF-8\"") { $0.isASCIIAlphanumeric(or: "._@-") }
+        settings.timezone = timezone ?? settings.timezone
+        let locale = table.text("locale", "a locale such as \"C.UTF-8\"") { $0.isASCIIAlphanumeric(or: "._@-") }
+        settings.locale = locale ?? settings.locale
+        if table.table["kernel-arguments"] != nil { settings.kernelArguments = [] }
         for (index, argument) in (table.strings("kernel-arguments") ?? []).enumerated() {
             let isGood = !argument.isEmpty && !argument.unicodeScalars.contains { $0.value <= 32 || $0.value == 127 }
             if !isGood {
@@ -180,13 +187,14 @@ private struct RecipeReader {
         return all.filter { chosen.contains($0.rawValue) }
     }
 
-    private func recommends(_ table: RecipeTable) -> Bool? {
+    func recommends(_ table: RecipeTable) -> Bool? {
         table.allow(Self.packageKeys, elsewhere: Self.homes)
         return table.bool("recommends")
     }
 
-    private func layers() -> [Recipe.LayerEntry] {
-        let tables = root.tables("layer") + root.tables("layers")
+    /// - Parameter table: the root, or a variant.
+    func layers(_ table: RecipeTable) -> [Recipe.LayerEntry] {
+        let tables = table.tables("layer") + table.tables("layers")
         return tables.compactMap(layer).enumerated().sorted {
             ($0.element.line, $0.offset) < ($1.element.line, $1.offset)
         }.map(\.element)
@@ -196,8 +204,9 @@ private struct RecipeReader {
         table.allow(Self.layerKeys, elsewhere: Self.homes.filter { $0.value != "[[layer]]" })
         let name = table.text("name", "a layer's name, without '/'", where: Self.isFileName)
         let path = table.text("path", "the path of a layer folder")
-        let url = table.text("url", "the URL of a git repository")
-        let branchOrTag = table.text("branch_or_tag", "a branch or tag")
+        // What starts with '-' would be an option for git.
+        let url = table.text("url", "the URL of a git repository") { !$0.hasPrefix("-") }
+        let branchOrTag = table.text("branch_or_tag", "a branch, a tag or a commit") { !$0.hasPrefix("-") }
         guard let kind = table.text("type", "\"local\" or \"git\"", where: { ["local", "git"].contains($0) }) else {
             if table.table["type"] == nil {
                 faults.add(table.line, "'type' is missing in \(table.name): type = \"local\" or type = \"git\"")
@@ -220,7 +229,7 @@ private struct RecipeReader {
         return Recipe.LayerEntry(name: name, origin: .local(path: path), line: table.line)
     }
 
-    private static func isFileName(_ text: String) -> Bool {
+    static func isFileName(_ text: String) -> Bool {
         !text.contains("/") && !text.hasPrefix(".") && !text.hasPrefix("-") && text.utf8.count <= 200
     }
 

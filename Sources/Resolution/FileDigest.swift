@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import FoundationEssentials
+import Glibc
+import Layers
+import Model
+import Threads
+
+/// SHA-256 of large files of this machine, remembered as long as the file stays what it is: a base image is not read
+/// again for each plan.
+package struct FileDigest: Sendable {
+    private struct Record: Codable {
+        let identity: [Int64]
+        let sha256: String
+    }
+
+    private let cache: Cache
+
+    package init(cache: Cache) {
+        self.cache = cache
+    }
+
+    /// - Throws: `not-found` when it cannot be read.
+    package func sha256(of path: String) async throws -> String {
+        let record = "\(cache.path)/digests/\(try SHA256.digest(of: path).hex)"
+        let identity = try Self.identity(of: path)
+        if let data = FileManager.default.contents(atPath: record),
+            let known = try? JSONDecoder().decode(Record.self, from: data), known.identity == identity
+        {
+            return known.sha256
+        }
+        let digest = try await onOwnThread(named: "digest-file") { try SHA256.digest(ofFile: path) }.hex
+        // A file that was written to meanwhile is not remembered; nor is anything where the cache cannot be written.
+        if try Self.identity(of: path) == identity,
+            let data = try? JSONEncoder().encode(
+                Record(identity: identity, sha256: digest)
+            )
+        {
+            try? Cache.makeFolder("\(cache.path)/digests")
+            try? HostFile.write(data, to: record)
+        }
+        return digest
+    }
+
+    /// Changes with the content: the time of the last change of an inode cannot be set back.
+    private static func identity(of path: String) throws -> [Int64] {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
+            throw FlashlayerError.system("read \(path.printable)", .current, code: .notFound)
+        }
+        return [
+            Int64(status.st_dev), Int64(bitPattern: UInt64(status.st_ino)), Int64(status.st_size),
+            Int64(status.st_mtim.tv_sec), Int64(status.st_mtim.tv_nsec), Int64(status.st_ctim.tv_sec),
+            Int64(status.st_ctim.tv_nsec),
+        ]
+    }
+}
