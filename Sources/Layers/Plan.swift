@@ -102,6 +102,27 @@ package struct Layer: Codable, Sendable, Equatable {
         }
     }
 
+    /// Where one of the layer's lists names something.
+    package struct Mention: Codable, Sendable, Equatable {
+        package enum Part: String, Codable, Sendable {
+            case debianPackage, redHatPackage, pythonPackage, variable
+        }
+
+        package var part: Part
+        /// A package as it is written, or the key of a variable.
+        package var text: String
+        /// On this machine, absolute.
+        package var file: String
+        package var line: Int
+
+        package init(part: Part, text: String, file: String, line: Int) {
+            self.part = part
+            self.text = text
+            self.file = file
+            self.line = line
+        }
+    }
+
     package var name: String
     /// The folder on this machine, absolute.
     package var path: String
@@ -117,6 +138,8 @@ package struct Layer: Codable, Sendable, Equatable {
     package var environment: [Variable]
     package var overlay: [OverlayEntry]
     package var scripts: [Script]
+    /// Of packages and variables, in the order of the lists above. Explains; no key and no digest knows of it.
+    package var mentions: [Mention]
 
     package init(
         name: String,
@@ -129,7 +152,8 @@ package struct Layer: Codable, Sendable, Equatable {
         pythonPackages: [String],
         environment: [Variable],
         overlay: [OverlayEntry],
-        scripts: [Script]
+        scripts: [Script],
+        mentions: [Mention] = []
     ) {
         self.name = name
         self.path = path
@@ -142,6 +166,7 @@ package struct Layer: Codable, Sendable, Equatable {
         self.environment = environment
         self.overlay = overlay
         self.scripts = scripts
+        self.mentions = mentions
     }
 }
 

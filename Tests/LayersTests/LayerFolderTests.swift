@@ -50,6 +50,20 @@ struct LayerFolderTests {
         #expect(try read().debianPackages == Self.debianLists.indices.map { "p\($0)" })
     }
 
+    @Test("it is known where each package and each variable stands")
+    func mentions() throws {
+        try scratch.write("a/packages/debs.txt", "# tools\n\njq less\n-nano\n")
+        try scratch.write("a/packages/python.txt", "a \\\n  >= 1\nb\n")
+        try scratch.write("a/envionrment", "\n# why\nKEY=value\n")
+        let lines = try read().mentions.map { "\($0.file.dropFirst(scratch("a").count)):\($0.line) \($0.text)" }
+        #expect(
+            lines == [
+                "/packages/debs.txt:3 jq", "/packages/debs.txt:3 less", "/packages/debs.txt:4 -nano",
+                "/packages/python.txt:1 a    >= 1", "/packages/python.txt:3 b", "/envionrment:3 KEY",
+            ]
+        )
+    }
+
     @Test(
         "Debian packages may carry a version, a release, an architecture, or a minus",
         arguments: ["curl", "g++", "libc6:amd64", "curl=7.88*", "curl/bookworm-backports", "-nano", "0ad", "a.b"]

@@ -7,7 +7,10 @@ import Model
 /// `export ` do not count, lines that start with `#` are comments, and the value is everything after the first `=`, kept
 /// to the letter.
 enum EnvironmentFile {
-    static func variables(_ text: String, file: String) throws -> [Layer.Variable] {
+    static func variables(
+        _ text: String,
+        file: String
+    ) throws -> [(variable: Layer.Variable, mention: Layer.Mention)] {
         try LayerList.physicalLines(text).enumerated().compactMap { index, physical in
             let start = LayerList.trim(physical)
             guard !start.isEmpty, !start.hasPrefix("#") else { return nil }
@@ -37,7 +40,8 @@ enum EnvironmentFile {
                         + "/etc/environment"
                 )
             }
-            return Layer.Variable(key: key, value: value)
+            let mention = Layer.Mention(part: .variable, text: key, file: file, line: index + 1)
+            return (Layer.Variable(key: key, value: value), mention)
         }
     }
 

@@ -35,6 +35,10 @@ struct LayerList {
         FlashlayerError(.badLayer, "\(file.printable):\(line.number): \(text)", advice: advice)
     }
 
+    func mention(_ text: String, _ line: Line, _ part: Layer.Mention.Part) -> Layer.Mention {
+        Layer.Mention(part: part, text: text, file: file, line: line.number)
+    }
+
     /// Lines without their `\n` or `\r\n`, and without a byte order mark before the first.
     ///
     /// Works on scalars: as a Character, "\r\n" is one and not a newline that `split(separator: "\n")` would find.

@@ -45,22 +45,27 @@ struct LayerReader {
             try OwnersFile.apply(try list(file), to: &overlay)
         }
         let scripts = try scripts()
+        let debian = try LayerSpellings.debianPackages.filter(present.contains)
+            .flatMap { try PackageNames.debian(try list($0)) }
+        let redHat = try LayerSpellings.redHatPackages.filter(present.contains)
+            .flatMap { try PackageNames.redHat(try list($0)) }
+        let python = try LayerSpellings.pythonPackages.filter(present.contains)
+            .flatMap { try PackageNames.python(try files.text($0), file: files.path($0)) }
+        let environment = try LayerSpellings.environment.filter(present.contains)
+            .flatMap { try EnvironmentFile.variables(try files.text($0), file: files.path($0)) }
         let layer = Layer(
             name: name,
             path: files.root,
             source: source,
             digest: try digest(present, overlay, scripts),
             dependencies: dependencies.map(\.name),
-            debianPackages: try LayerSpellings.debianPackages.filter(present.contains)
-                .flatMap { try PackageNames.debian(try list($0)) },
-            redHatPackages: try LayerSpellings.redHatPackages.filter(present.contains)
-                .flatMap { try PackageNames.redHat(try list($0)) },
-            pythonPackages: try LayerSpellings.pythonPackages.filter(present.contains)
-                .flatMap { try PackageNames.python(try files.text($0), file: files.path($0)) },
-            environment: try LayerSpellings.environment.filter(present.contains)
-                .flatMap { try EnvironmentFile.variables(try files.text($0), file: files.path($0)) },
+            debianPackages: debian.map(\.text),
+            redHatPackages: redHat.map(\.text),
+            pythonPackages: python.map(\.text),
+            environment: environment.map(\.variable),
             overlay: overlay,
-            scripts: scripts
+            scripts: scripts,
+            mentions: debian + redHat + python + environment.map(\.mention)
         )
         return (layer, dependencies)
     }

@@ -7,7 +7,7 @@ import Model
 /// option above all, must not get that far.
 enum PackageNames {
     /// `curl`, `curl:arm64`, `curl=7.88*`, `curl/bookworm-backports`, `-nano`; several may share a line.
-    static func debian(_ list: LayerList) throws -> [String] {
+    static func debian(_ list: LayerList) throws -> [Layer.Mention] {
         try list.lines.flatMap { line in
             try words(line).map { word in
                 guard isDebian(word) else {
@@ -17,25 +17,25 @@ enum PackageNames {
                         advice: "write name, name=version, name/release, or -name for a package that must not be there"
                     )
                 }
-                return word
+                return list.mention(word, line, .debianPackage)
             }
         }
     }
 
     /// `curl`, `curl-7.76*`, `@development-tools`, `/usr/bin/vim`, `-nano`; several may share a line.
-    static func redHat(_ list: LayerList) throws -> [String] {
+    static func redHat(_ list: LayerList) throws -> [Layer.Mention] {
         try list.lines.flatMap { line in
             try words(line).map { word in
                 guard !word.hasPrefix("--"), word != "-", word.isASCIIAlphanumeric(or: "-@/.+_:~^*?()[]=<>") else {
                     throw list.fault(line, "'\(word.printable)' is not the name of a package")
                 }
-                return word
+                return list.mention(word, line, .redHatPackage)
             }
         }
     }
 
     /// Requirement specifiers as pip reads them, one a line; a backslash at the end continues a line.
-    static func python(_ text: String, file: String) throws -> [String] {
+    static func python(_ text: String, file: String) throws -> [Layer.Mention] {
         let list = LayerList(joiningContinuations(text), file: file, comment: .afterBlank)
         return try list.lines.map { line in
             // Those name files beside the list or repositories of packages; neither is there in the guest.
@@ -46,7 +46,7 @@ enum PackageNames {
                     advice: "name the packages here; pip's settings go into configs/etc/pip.conf"
                 )
             }
-            return String(line.text)
+            return list.mention(String(line.text), line, .pythonPackage)
         }
     }
 
