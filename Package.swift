@@ -38,7 +38,7 @@ let rooms: [Target] = [
     .target(name: "Threads", dependencies: ["Model", "CLinux"]),
     .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
     .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
-    .target(name: "Layers", dependencies: ["Model", "Digests", .toml]),
+    .target(name: "Layers", dependencies: ["Model", "Digests", "CLinux", .toml]),
     .target(name: "DiskImages", dependencies: ["Model", "Threads", "Digests", "Programs", "CLinux"]),
     .target(name: "BlockDevices", dependencies: ["Model", "Threads", "CUdev", "CBlkid", "CLinux"]),
     .target(
@@ -48,7 +48,7 @@ let rooms: [Target] = [
     .target(name: "Resolution", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers"]),
     .target(
         name: "ImageBuilder",
-        dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution"]
+        dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"]
     ),
     .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs"]),
     .target(
@@ -98,7 +98,10 @@ let tests: [Target] = [
         ]
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),
-    .testTarget(name: "LayersTests", dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", .toml]),
+    .testTarget(
+        name: "LayersTests",
+        dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", "CLinux", .toml]
+    ),
     .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model", "TestSupport"]),
 ]
 

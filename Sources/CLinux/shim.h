@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-// Linux's block layer. Swift imports neither variadic ioctl(2) nor _IOR constants, so each request is a function.
+// Linux's block layer, and extended attributes, which Swift's own Glibc module leaves out. Swift imports neither
+// variadic ioctl(2) nor _IOR constants, so each request is a function.
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
@@ -9,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
+#include <sys/types.h>
+#include <sys/xattr.h>
 #include <linux/fs.h>
 #include <linux/blkpg.h>
 #include <linux/loop.h>

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Synchronization
+
 /// The overlays of all layers, laid over each other in order.
-struct OverlayMerge {
-    struct Claim {
+struct OverlayMerge: Sendable {
+    struct Claim: Sendable {
         var entry: OverlayEntry
         var layer: String
     }
@@ -12,28 +14,26 @@ struct OverlayMerge {
     private(set) var claims: [Claim] = []
     private(set) var overrides: [Override] = []
 
-    // Keyed by bytes: two names that look the same but are composed differently are two files to Linux, one to String.
-    private typealias Key = [UInt8]
-    private var merged: [Key: Claim] = [:]
-    private var losers: [Key: [String]] = [:]
+    private var merged: [Pathname: Claim] = [:]
+    private var losers: [Pathname: [String]] = [:]
 
     init(_ layers: [Layer]) {
         for layer in layers {
             for entry in layer.overlay { lay(Claim(entry: entry, layer: layer.name)) }
         }
-        claims = merged.sorted { $0.key.lexicographicallyPrecedes($1.key) }.map(\.value)
-        overrides = losers.sorted { $0.key.lexicographicallyPrecedes($1.key) }.compactMap { key, names in
+        claims = merged.sorted { $0.key < $1.key }.map(\.value)
+        linkAgain()
+        overrides = losers.sorted { $0.key < $1.key }.compactMap { path, names in
             // What lost together with its folder is won by whatever took the folder's place.
-            winner(of: key).map { winner in
-                let others = names.filter { $0 != winner }
-                return Override(path: String(decoding: key, as: UTF8.self), winner: winner, losers: others)
+            winner(of: path).map { winner in
+                Override(path: path, winner: winner, losers: names.filter { $0 != winner })
             }
         }.filter { !$0.losers.isEmpty }
     }
 
     private mutating func lay(_ claim: Claim) {
-        let key = Array(claim.entry.path.utf8)
-        if let old = merged[key] {
+        let path = claim.entry.path
+        if let old = merged[path] {
             switch (old.entry.kind, claim.entry.kind) {
             case (.directory, .directory):
                 break
@@ -41,34 +41,76 @@ struct OverlayMerge {
                 // As with a link of the guest: the link survives, and what is below the folder lands behind it.
                 return
             case (.directory, _):
-                dropAll(below: key)
-                note(old, key)
+                dropAll(below: path)
+                note(old, path)
             default:
-                note(old, key)
+                note(old, path)
             }
         }
-        merged[key] = claim
+        merged[path] = claim
+    }
+
+    /// The names of one file that are left are names of one file still; the first of them, in the order of the paths, is
+    /// the one that the others are linked to.
+    private mutating func linkAgain() {
+        struct File: Hashable {
+            let layer: String
+            let first: Pathname
+        }
+        var leaders: [File: Pathname] = [:]
+        for index in claims.indices {
+            let entry = claims[index].entry
+            guard case .file = entry.kind else { continue }
+            let file = File(layer: claims[index].layer, first: entry.hardLink ?? entry.path)
+            claims[index].entry.hardLink = leaders[file]
+            if leaders[file] == nil { leaders[file] = entry.path }
+        }
     }
 
     /// A file or link takes the place of a folder: nothing can stay below it.
-    private mutating func dropAll(below folder: Key) {
-        let prefix = folder + [UInt8(ascii: "/")]
-        for (key, claim) in merged where key.starts(with: prefix) {
-            merged[key] = nil
-            if claim.entry.kind != .directory { note(claim, key) }
+    private mutating func dropAll(below folder: Pathname) {
+        for (path, claim) in merged where path != folder && path.isWithin(folder) {
+            merged[path] = nil
+            if claim.entry.kind != .directory { note(claim, path) }
         }
     }
 
-    private mutating func note(_ loser: Claim, _ key: Key) {
-        if losers[key]?.last != loser.layer { losers[key, default: []].append(loser.layer) }
+    private mutating func note(_ loser: Claim, _ path: Pathname) {
+        if losers[path]?.last != loser.layer { losers[path, default: []].append(loser.layer) }
     }
 
-    private func winner(of key: Key) -> String? {
-        var key = key[...]
+    private func winner(of path: Pathname) -> String? {
+        var path = path.bytes[...]
         while true {
-            if let claim = merged[Array(key)] { return claim.layer }
-            guard let slash = key.lastIndex(of: UInt8(ascii: "/")) else { return nil }
-            key = key[..<slash]
+            if let claim = merged[Pathname(path)] { return claim.layer }
+            guard let slash = path.lastIndex(of: UInt8(ascii: "/")) else { return nil }
+            path = path[..<slash]
         }
+    }
+}
+
+/// The merge of a plan's layers, made when it is first asked for: a plan of many files is asked many times.
+final class MergeOnce: Sendable {
+    private let made = Mutex<OverlayMerge?>(nil)
+
+    func result(_ layers: [Layer]) -> OverlayMerge {
+        made.withLock { made in
+            if let made { return made }
+            let merge = OverlayMerge(layers)
+            made = merge
+            return merge
+        }
+    }
+}
+
+extension MergeOnce: Equatable, Codable {
+    /// It follows from the layers, so that it neither tells two plans apart nor is written down.
+    static func == (_: MergeOnce, _: MergeOnce) -> Bool { true }
+
+    convenience init(from _: any Decoder) throws { self.init() }
+
+    func encode(to encoder: any Encoder) throws {
+        enum Nothing: CodingKey {}
+        _ = encoder.container(keyedBy: Nothing.self)
     }
 }

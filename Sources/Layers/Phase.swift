@@ -7,5 +7,5 @@ package enum Phase: String, Codable, Sendable, CaseIterable {
 
     /// Part of every key: raise it when the code that carries out the phase comes to do something else, so that no
     /// checkpoint of the old code is taken for one of the new.
-    package var revision: Int { self == .base ? 2 : 1 }
+    package var revision: Int { self == .scripts ? 1 : 2 }
 }

@@ -42,7 +42,7 @@ extension Plan {
     }
 
     private var packageSteps: [String] {
-        let owners = OverlayMerge(layers).claims.reduce(into: [:]) { $0[$1.entry.path] = $1.layer }
+        let owners = merged.claims.reduce(into: [:]) { $0[$1.entry.path] = $1.layer }
         var steps = earlyFiles.map { "lay down \($0.path) early (\(owners[$0.path, default: ""]))" }
         steps += installation(of: debianPackages, \.debianPackages, suffix: mayBeRedHat ? " if the guest uses deb" : "")
         if mayBeRedHat { steps += installation(of: redHatPackages, \.redHatPackages, suffix: " if the guest uses rpm") }
@@ -63,7 +63,7 @@ extension Plan {
         if let hostname = image.hostname { steps.append("set the host name to \(hostname)") }
         if let timezone = image.timezone { steps.append("set the time zone to \(timezone)") }
         if let locale = image.locale { steps.append("set the locale to \(locale)") }
-        for claim in OverlayMerge(layers).claims where claim.entry.kind != .directory {
+        for claim in merged.claims where claim.entry.kind != .directory {
             steps.append("overlay \(claim.entry.path) (\(claim.layer))")
         }
         for variable in environment {

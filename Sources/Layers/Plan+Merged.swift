@@ -3,12 +3,12 @@
 
 /// A path that more than one layer brings, and who wins.
 package struct Override: Codable, Sendable, Equatable {
-    package let path: String
+    package let path: Pathname
     package let winner: String
     /// In layer order.
     package let losers: [String]
 
-    package init(path: String, winner: String, losers: [String]) {
+    package init(path: Pathname, winner: String, losers: [String]) {
         self.path = path
         self.winner = winner
         self.losers = losers
@@ -18,12 +18,12 @@ package struct Override: Codable, Sendable, Equatable {
 extension Plan {
     /// The overlay of all layers as one, later layers winning, each folder before what it holds.
     package var mergedOverlay: [OverlayEntry] {
-        OverlayMerge(layers).claims.map(\.entry)
+        merged.claims.map(\.entry)
     }
 
     /// What `mergedOverlay` decided. Directories that several layers share are no conflict.
     package var overrides: [Override] {
-        OverlayMerge(layers).overrides
+        merged.overrides
     }
 
     /// The merged environment: a later layer's value wins, a key keeps the place where it first appeared.
@@ -44,11 +44,16 @@ extension Plan {
         "etc/apt", "usr/share/keyrings", "etc/yum.repos.d", "etc/pki/rpm-gpg", "etc/dnf", "etc/pip.conf",
     ]
 
-    /// The part of the overlay that a layer's own package repositories need.
+    /// The part of the overlay that a layer's own package repositories need. A file that has other names has here only
+    /// this one.
     package var earlyFiles: [OverlayEntry] {
-        mergedOverlay.filter { entry in
-            entry.kind != .directory
-                && Self.earlyFolders.contains { entry.path == $0 || entry.path.hasPrefix($0 + "/") }
+        let folders = Self.earlyFolders.map { Pathname($0) }
+        return merged.claims.map(\.entry).filter { entry in
+            entry.kind != .directory && folders.contains { entry.path.isWithin($0) }
+        }.map { entry in
+            var entry = entry
+            entry.hardLink = nil
+            return entry
         }
     }
 

@@ -15,9 +15,13 @@ package struct Plan: Codable, Sendable, Equatable {
     /// nil: what the guest's own package manager does.
     package var recommends: Bool?
     /// In the order in which they are applied.
-    package var layers: [Layer]
+    package var layers: [Layer] {
+        didSet { merge = MergeOnce() }
+    }
     /// What the command line sets for scripts, by name.
     package var arguments: [Layer.Variable]
+
+    private var merge = MergeOnce()
 
     package init(
         name: String,
@@ -38,6 +42,9 @@ package struct Plan: Codable, Sendable, Equatable {
         self.recommends = recommends
         self.layers = layers
     }
+
+    /// The overlays of all layers, laid over each other.
+    var merged: OverlayMerge { merge.result(layers) }
 }
 
 /// Where the guest's operating system comes from.
@@ -167,46 +174,5 @@ package struct Layer: Codable, Sendable, Equatable {
         self.overlay = overlay
         self.scripts = scripts
         self.mentions = mentions
-    }
-}
-
-/// One thing under a layer's `configs/`.
-package struct OverlayEntry: Codable, Sendable, Equatable {
-    package enum Kind: Codable, Sendable, Equatable {
-        case directory
-        /// `size` in bytes.
-        case file(size: UInt64, digest: Digest)
-        case symlink(target: String)
-    }
-
-    /// In the guest, relative to `/`, without a leading slash: `etc/motd`.
-    package var path: String
-    /// On this machine, absolute.
-    package var source: String
-    package var kind: Kind
-    /// Permission bits as they will be in the guest: those of the file, less group and other write.
-    package var mode: UInt16
-    package var user: String
-    package var group: String
-    /// The layer's `owners` file names it: user, group and mode hold even for a folder that the guest already has. Any
-    /// other folder that the guest has keeps its own.
-    package var hasOwnersLine: Bool
-
-    package init(
-        path: String,
-        source: String,
-        kind: Kind,
-        mode: UInt16,
-        user: String = "0",
-        group: String = "0",
-        hasOwnersLine: Bool = false
-    ) {
-        self.path = path
-        self.source = source
-        self.kind = kind
-        self.mode = mode
-        self.user = user
-        self.group = group
-        self.hasOwnersLine = hasOwnersLine
     }
 }

@@ -176,7 +176,8 @@ extension Base {
         // The file itself: O_NOFOLLOW is for what lies in layers.
         let resolved = try Path.resolved(absolute)
         let digest =
-            try sha256 ?? LayerFiles(root: Path.parent(of: resolved)).digest(Path.name(of: resolved)).digest.hex
+            try sha256
+            ?? LayerFiles(root: Path.parent(of: resolved)).digest(Pathname(Path.name(of: resolved))).digest.hex
         return .image(path: absolute, sha256: digest)
     }
 

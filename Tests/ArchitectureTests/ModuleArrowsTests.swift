@@ -14,7 +14,7 @@ struct ModuleArrowsTests {
         "Digests": ["Model", "CCrypto"],
         "Programs": ["Model", "Threads", "Subprocess", "SystemPackage"],
         // Pure: reads folders, runs nothing.
-        "Layers": ["Model", "Digests", "TOMLKit"],
+        "Layers": ["Model", "Digests", "CLinux", "TOMLKit"],
         "DiskImages": ["Model", "Threads", "Digests", "Programs", "CLinux"],
         "BlockDevices": ["Model", "Threads", "CUdev", "CBlkid", "CLinux"],
         "Flashing": [

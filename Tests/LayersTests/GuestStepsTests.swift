@@ -3,6 +3,7 @@
 
 import Digests
 import FoundationEssentials
+import Glibc
 import Layers
 import Model
 import Programs
@@ -23,8 +24,8 @@ struct GuestStepsTests {
 
     private static func entry(_ path: String, owned: Bool = false) throws -> OverlayEntry {
         OverlayEntry(
-            path: path,
-            source: "/host/\(path)",
+            path: Pathname(path),
+            source: Pathname("/host/\(path)"),
             kind: .file(size: 1, digest: try SHA256.digest(of: "x")),
             mode: 0o4755,
             user: "www-data",
@@ -116,6 +117,70 @@ struct GuestStepsTests {
         let expected = "# kept\nPATH=\"/bin\"\nA=x=y # \\n 'q' \"r\" & |\nno assignment\nB=\nNEW=a b\n"
         #expect(try await merge(variables, in: folder) == expected)
         #expect(try await merge(variables, in: folder) == expected)
+    }
+
+    /// Every byte that a name may have, and names that a shell could take for something else.
+    private static let awkwardNames: [Pathname] = [
+        "plain", "-rf", "a\\x41 b'\"$x`", "line\nend\n", Pathname((1...255).filter { $0 != 0x2F }),
+        Pathname([0xFF, 0x0A]), "ü",
+    ]
+
+    private static func entries(in folder: TemporaryFolder) throws -> [OverlayEntry] {
+        try awkwardNames.map { name in
+            let path = Pathname(folder.path).appending(name)
+            try #require(unsafe path.withCString { unsafe close(creat($0, 0o600)) } == 0)
+            var entry = try entry("x", owned: true)
+            entry.path = Pathname(path.bytes.dropFirst())
+            (entry.user, entry.group, entry.mode) = ("\(getuid())", "\(getgid())", 0o4751)
+            return entry
+        }
+    }
+
+    @Test("owners and modes reach files whatever their names")
+    func awkwardOwners() async throws {
+        let folder = try TemporaryFolder()
+        let entries = try Self.entries(in: folder)
+        for step in OverlaySteps.unpack(entries, hostArchive: "/a.tar") {
+            guard case .write(_, let script, _) = step else { continue }
+            let lines = script.split(separator: "\n", omittingEmptySubsequences: false).drop {
+                $0.hasPrefix("tar ") || $0.hasPrefix("rm ")
+            }
+            try await Program(at: "/bin/sh").run(["-eu", "-c", lines.joined(separator: "\n")])
+        }
+        for entry in entries {
+            var status = stat()
+            try #require(
+                unsafe Pathname([UInt8(ascii: "/")] + entry.path.bytes).withCString { unsafe lstat($0, &status) } == 0
+            )
+            #expect(status.st_mode & 0o7777 == 0o4751, "\(entry.path)")
+        }
+    }
+
+    @Test("what layers brought is known again when a build's traces are removed, whatever its name")
+    func keptNames() async throws {
+        let (folder, scratch) = (try TemporaryFolder(), try TemporaryFolder())
+        let entries = try Self.entries(in: folder)
+        var script = ""
+        for step in FinishSteps.removeIdentity(kept: entries) {
+            switch step {
+            case .write(_, let contents, _): try scratch.write(contents, to: "kept")
+            case .run(let command): script = command.arguments.last ?? ""
+            default: break
+            }
+        }
+        // Its own functions, and in the place of the guest's folders this one.
+        let start = try #require(script.firstRange(of: "# A path is bytes")).lowerBound
+        let end = try #require(script.firstRange(of: "# Package managers' lists")).lowerBound
+        let functions = script[start..<end].replacing(GuestFolder.scratch, with: scratch.path)
+        try folder.write("", to: "other")
+        try await Program(at: "/bin/sh").run(["-euc", "\(functions)\ndrop_tree \(folder.path)"])
+        for name in Self.awkwardNames {
+            #expect(
+                unsafe Pathname(folder.path).appending(name).withCString { unsafe access($0, F_OK) } == 0,
+                "\(name)"
+            )
+        }
+        #expect(!FileManager.default.fileExists(atPath: folder.file("other")))
     }
 
     @Test("a script is a file of its own that sees its layer and the merged environment")

@@ -38,7 +38,7 @@ struct PlanReport: Encodable {
     let layers: [LayerLine]
     let phases: [PhaseLine]
     let overrides: [Override]
-    let early: [String]
+    let early: [Pathname]
     let outputs: [String]
 
     /// - Parameter lookUp: finds a phase's last checkpoint in the cache.

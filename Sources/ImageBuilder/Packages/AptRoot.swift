@@ -165,20 +165,22 @@ struct AptRoot: Sendable {
     // MARK: - Making the root
 
     private func layDown(_ entry: OverlayEntry) throws {
-        let path = "\(root)/\(entry.path)"
+        // apt reads no file with another name.
+        guard let name = entry.path.string, let source = entry.source.string else { return }
+        let path = "\(root)/\(name)"
         try Cache.makeFolder(path.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" })
         unsafe unlink(path)
         switch entry.kind {
         case .directory:
             break
         case .file:
-            guard let data = FileManager.default.contents(atPath: entry.source) else {
+            guard let data = FileManager.default.contents(atPath: source) else {
                 throw FlashlayerError.system("read \(entry.source)", .current, code: .badLayer)
             }
             try HostFile.write(data, to: path)
         case .symlink(let target):
             // Only within the copy: a key of this machine is never the guest's.
-            guard target.hasPrefix("/") || !target.split(separator: "/").contains("..") else { return }
+            guard let target = target.string, !target.split(separator: "/").contains("..") else { return }
             _ = unsafe symlink(target.hasPrefix("/") ? root + target : target, path)
         }
     }

@@ -20,30 +20,36 @@ struct LayerFiles {
         let mode: UInt16
         /// Device and inode: the same for two paths exactly if they name the same file.
         let identity: [UInt64]
+        /// How many names the file has.
+        let links: UInt64
     }
 
     /// The folder, absolute.
     let root: String
 
-    func path(_ relative: String) -> String {
-        relative.isEmpty ? root : "\(root)/\(relative)"
+    func path(_ relative: Pathname) -> Pathname {
+        relative.isEmpty ? Pathname(root) : Pathname(root).appending(relative)
     }
 
     /// What stands at a path, the last link not followed.
     ///
     /// - Returns: nil when nothing does.
-    func status(_ relative: String) throws -> Status? {
+    func status(_ relative: Pathname) throws -> Status? {
         try Self.status(path(relative), followingLinks: false)
     }
 
     static func status(_ path: String, followingLinks: Bool) throws -> Status? {
+        try status(Pathname(path), followingLinks: followingLinks)
+    }
+
+    private static func status(_ path: Pathname, followingLinks: Bool) throws -> Status? {
         var status = stat()
         // SAFETY: both calls fill the structure they are given; the path is a C string for the call.
-        let failed = unsafe (followingLinks ? stat(path, &status) : lstat(path, &status)) != 0
+        let failed = unsafe path.withCString { unsafe followingLinks ? stat($0, &status) : lstat($0, &status) } != 0
         if failed {
             let error = Errno.current
             if error.value == ENOENT || error.value == ENOTDIR { return nil }
-            throw FlashlayerError.system("read \(path.printable)", error, code: .badLayer)
+            throw FlashlayerError.system("read \(path)", error, code: .badLayer)
         }
         let kind: Kind =
             switch status.st_mode & S_IFMT {
@@ -58,70 +64,61 @@ struct LayerFiles {
         return Status(
             kind: kind,
             mode: UInt16(status.st_mode & 0o7777),
-            identity: [UInt64(status.st_dev), UInt64(status.st_ino)]
+            identity: [UInt64(status.st_dev), UInt64(status.st_ino)],
+            links: UInt64(status.st_nlink)
         )
     }
 
     /// The names in a folder, in the order of their bytes.
-    ///
-    /// - Throws: `bad-layer` for a name that is not UTF-8.
-    func names(in relative: String) throws -> [String] {
+    func names(in relative: Pathname) throws -> [Pathname] {
         let folder = path(relative)
-        guard let stream = unsafe opendir(folder) else {
-            throw FlashlayerError.system("read the folder \(folder.printable)", .current, code: .badLayer)
+        guard let stream = unsafe folder.withCString({ unsafe opendir($0) }) else {
+            throw FlashlayerError.system("read the folder \(folder)", .current, code: .badLayer)
         }
         // SAFETY: the stream is open until the end of this function; readdir(3) gives an entry that holds, with its
         // NUL-terminated name, until the next call on this stream, and the name is copied before.
         defer { unsafe closedir(stream) }
-        var names: [String] = []
+        var names: [Pathname] = []
         while true {
             errno = 0
             guard let entry = unsafe readdir(stream) else {
                 guard errno == 0 else {
-                    throw FlashlayerError.system("read the folder \(folder.printable)", .current, code: .badLayer)
+                    throw FlashlayerError.system("read the folder \(folder)", .current, code: .badLayer)
                 }
-                return names.sorted { $0.precedesInBytes($1) }
+                return names.sorted()
             }
             let offset = MemoryLayout<dirent>.offset(of: \.d_name) ?? 0
-            let start = unsafe UnsafeRawPointer(entry).advanced(by: offset).assumingMemoryBound(to: CChar.self)
-            guard let name = unsafe String(validatingCString: start) else {
-                let shown = unsafe String(cString: start).printable
-                throw FlashlayerError(
-                    .badLayer,
-                    "\(folder.printable) holds a file whose name is not UTF-8: \(shown)",
-                    advice: "rename it"
-                )
-            }
+            let start = unsafe UnsafeRawPointer(entry).advanced(by: offset).assumingMemoryBound(to: UInt8.self)
+            let name = unsafe Pathname(UnsafeBufferPointer(start: start, count: strlen(start)))
             if name != "." && name != ".." { names.append(name) }
         }
     }
 
     /// Where a symbolic link points, as it is stored.
-    func linkTarget(_ relative: String) throws -> String {
+    func linkTarget(_ relative: Pathname) throws -> Pathname {
         let path = path(relative)
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX) + 1)
         let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-            guard let start = bytes.baseAddress else { return 0 }
-            // SAFETY: readlink(2) writes at most the count it is given, and no NUL.
-            return unsafe readlink(path, start.assumingMemoryBound(to: CChar.self), bytes.count)
+            unsafe path.withCString { path in
+                guard let start = bytes.baseAddress else { return 0 }
+                // SAFETY: readlink(2) writes at most the count it is given, and no NUL.
+                return unsafe readlink(path, start.assumingMemoryBound(to: CChar.self), bytes.count)
+            }
         }
         guard count >= 0 else {
-            throw FlashlayerError.system("read the link \(path.printable)", .current, code: .badLayer)
+            throw FlashlayerError.system("read the link \(path)", .current, code: .badLayer)
         }
-        guard let target = String(validating: buffer.prefix(count), as: UTF8.self) else {
-            throw FlashlayerError(.badLayer, "the link \(path.printable) points to a name that is not UTF-8")
-        }
-        return target
+        return Pathname(buffer.prefix(count))
     }
 
     /// The text of one of the layer's own files.
     ///
     /// - Throws: `bad-layer` when it is not UTF-8 or not a regular file.
-    func text(_ relative: String) throws -> String {
+    func text(_ relative: Pathname) throws -> String {
         var bytes: [UInt8] = []
         unsafe try read(relative) { unsafe bytes.append(contentsOf: $0) }
         guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw FlashlayerError(.badLayer, "\(path(relative).printable) is not a text file in UTF-8")
+            throw FlashlayerError(.badLayer, "\(path(relative)) is not a text file in UTF-8")
         }
         return text
     }
@@ -129,14 +126,14 @@ struct LayerFiles {
     /// Reads a regular file to its end, whatever its size.
     ///
     /// - Returns: the bytes that were read, and their digest.
-    func digest(_ relative: String) throws -> (size: UInt64, digest: Digest) {
+    func digest(_ relative: Pathname) throws -> (size: UInt64, digest: Digest) {
         var hash = try SHA256()
         let size = unsafe try read(relative) { unsafe hash.update($0) }
         return (size, hash.finish())
     }
 
     /// The first bytes of a regular file, at most `count`.
-    func head(_ relative: String, count: Int) throws -> [UInt8] {
+    func head(_ relative: Pathname, count: Int) throws -> [UInt8] {
         var bytes: [UInt8] = []
         unsafe try read(relative, atMost: count) { unsafe bytes.append(contentsOf: $0) }
         return bytes
@@ -144,20 +141,20 @@ struct LayerFiles {
 
     @discardableResult
     private func read(
-        _ relative: String,
+        _ relative: Pathname,
         atMost limit: Int = .max,
         _ take: (UnsafeRawBufferPointer) -> Void
     ) throws -> UInt64 {
         let path = path(relative)
         // O_NONBLOCK: a pipe that took the file's place must not hang us.
-        let descriptor = unsafe open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+        let descriptor = unsafe path.withCString { unsafe open($0, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) }
         guard descriptor >= 0 else {
-            throw FlashlayerError.system("read \(path.printable)", .current, code: .badLayer)
+            throw FlashlayerError.system("read \(path)", .current, code: .badLayer)
         }
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw FlashlayerError(.badLayer, "\(path.printable) is not a regular file")
+            throw FlashlayerError(.badLayer, "\(path) is not a regular file")
         }
         var buffer = [UInt8](repeating: 0, count: min(limit, 256 << 10))
         var total = 0
@@ -167,7 +164,7 @@ struct LayerFiles {
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress, want) }
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else {
-                throw FlashlayerError.system("read \(path.printable)", .current, code: .badLayer)
+                throw FlashlayerError.system("read \(path)", .current, code: .badLayer)
             }
             if count == 0 { break }
             unsafe buffer.withUnsafeBytes { unsafe take(UnsafeRawBufferPointer(rebasing: $0[..<count])) }

@@ -50,9 +50,9 @@ struct LayerReader {
         let redHat = try LayerSpellings.redHatPackages.filter(present.contains)
             .flatMap { try PackageNames.redHat(try list($0)) }
         let python = try LayerSpellings.pythonPackages.filter(present.contains)
-            .flatMap { try PackageNames.python(try files.text($0), file: files.path($0)) }
+            .flatMap { try PackageNames.python(try files.text(Pathname($0)), file: path($0)) }
         let environment = try LayerSpellings.environment.filter(present.contains)
-            .flatMap { try EnvironmentFile.variables(try files.text($0), file: files.path($0)) }
+            .flatMap { try EnvironmentFile.variables(try files.text(Pathname($0)), file: path($0)) }
         let layer = Layer(
             name: name,
             path: files.root,
@@ -73,19 +73,19 @@ struct LayerReader {
     /// Those of `LayerSpellings.files` that the layer has.
     private func presentFiles() throws -> [String] {
         let folders = try LayerSpellings.folders.filter { folder in
-            guard let status = try files.status(folder) else { return false }
+            guard let status = try files.status(Pathname(folder)) else { return false }
             guard status.kind == .directory else {
-                throw FlashlayerError(.badLayer, "\(files.path(folder).printable) is not a folder")
+                throw FlashlayerError(.badLayer, "\(files.path(Pathname(folder))) is not a folder")
             }
             return true
         }
         return try LayerSpellings.files.filter { file in
             if let slash = file.firstIndex(of: "/"), !folders.contains(String(file[..<slash])) { return false }
-            guard let status = try files.status(file) else { return false }
+            guard let status = try files.status(Pathname(file)) else { return false }
             guard status.kind == .file else {
                 throw FlashlayerError(
                     .badLayer,
-                    "\(files.path(file).printable) is not a regular file",
+                    "\(files.path(Pathname(file))) is not a regular file",
                     advice: status.kind == .symlink
                         ? "links in a layer are not followed: put the file itself there" : nil
                 )
@@ -94,10 +94,24 @@ struct LayerReader {
         }
     }
 
-    private func has(_ folder: String) throws -> Bool { try files.status(folder) != nil }
+    private func path(_ file: String) -> String { "\(files.root)/\(file)" }
+
+    /// A script's name is part of messages, of the log and of keys.
+    private func scriptName(_ name: Pathname) throws -> String {
+        guard let string = name.string else {
+            throw FlashlayerError(
+                .badLayer,
+                "\(files.path(Pathname(LayerSpellings.scripts).appending(name))): the name of a script must be UTF-8",
+                advice: "rename it"
+            )
+        }
+        return string
+    }
+
+    private func has(_ folder: String) throws -> Bool { try files.status(Pathname(folder)) != nil }
 
     private func list(_ file: String, _ comment: LayerList.Comment = .anywhere) throws -> LayerList {
-        LayerList(try files.text(file), file: files.path(file), comment: comment)
+        LayerList(try files.text(Pathname(file)), file: path(file), comment: comment)
     }
 
     private func dependencies(_ present: [String]) throws -> [Layer.Dependency] {
@@ -119,21 +133,22 @@ struct LayerReader {
     }
 
     private func scripts() throws -> [Layer.Script] {
-        guard let status = try files.status(LayerSpellings.scripts) else { return [] }
+        guard let status = try files.status(Pathname(LayerSpellings.scripts)) else { return [] }
         guard status.kind == .directory else {
-            throw FlashlayerError(.badLayer, "\(files.path(LayerSpellings.scripts).printable) is not a folder")
+            throw FlashlayerError(.badLayer, "\(path(LayerSpellings.scripts).printable) is not a folder")
         }
-        return try files.names(in: LayerSpellings.scripts).filter { !isLeftover($0) }.map { name in
+        return try files.names(in: Pathname(LayerSpellings.scripts)).map(scriptName).filter { !isLeftover($0) }.map {
+            name in
             let file = "\(LayerSpellings.scripts)/\(name)"
-            let path = files.path(file)
-            guard try files.status(file)?.kind == .file else {
+            let path = path(file)
+            guard try files.status(Pathname(file))?.kind == .file else {
                 throw FlashlayerError(
                     .badLayer,
                     "\(path.printable) is not a regular file; scripts/ holds the scripts and nothing else"
                 )
             }
             try checkShebang(file)
-            return Layer.Script(name: name, path: path, digest: try files.digest(file).digest)
+            return Layer.Script(name: name, path: path, digest: try files.digest(Pathname(file)).digest)
         }
     }
 
@@ -144,8 +159,8 @@ struct LayerReader {
 
     /// The kernel reads no further than 256 bytes for the interpreter; see execve(2).
     private func checkShebang(_ file: String) throws {
-        let head = try files.head(file, count: 256)
-        let path = files.path(file).printable
+        let head = try files.head(Pathname(file), count: 256)
+        let path = path(file).printable
         let line = head.prefix { $0 != UInt8(ascii: "\n") }
         let interpreter = line.dropFirst(2).drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
         guard head.starts(with: Array("#!".utf8)), interpreter.first == UInt8(ascii: "/") else {
@@ -172,18 +187,9 @@ struct LayerReader {
             var scripts: [String: Digest] = [:]
         }
         var content = Content()
-        for file in present { content.files[file] = try files.digest(file).digest }
+        for file in present { content.files[file] = try files.digest(Pathname(file)).digest }
         content.overlay = overlay.map(\.withoutSource)
         for script in scripts { content.scripts[script.name] = script.digest }
         return try CanonicalDigest.of(content)
-    }
-}
-
-extension OverlayEntry {
-    /// The entry as every machine would read it.
-    var withoutSource: OverlayEntry {
-        var entry = self
-        entry.source = ""
-        return entry
     }
 }

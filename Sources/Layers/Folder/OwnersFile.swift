@@ -7,23 +7,28 @@ import Model
 /// blanks. A mode is octal and holds to the letter, group and other write included.
 enum OwnersFile {
     static func apply(_ list: LayerList, to entries: inout [OverlayEntry]) throws {
+        let places = Dictionary(entries.enumerated().map { ($1.path, $0) }, uniquingKeysWith: { first, _ in first })
+        // All names of a file have one owner and one mode.
+        let names = Dictionary(grouping: entries.indices) { entries[$0].hardLink ?? entries[$0].path }
         for line in list.lines {
             let exception = try parse(line, list)
-            guard let index = entries.firstIndex(where: { Array($0.path.utf8) == Array(exception.path.utf8) }) else {
+            guard let place = places[Pathname(exception.path)] ?? Pathname(text: exception.path).flatMap({ places[$0] })
+            else {
                 throw list.fault(
                     line,
                     "'\(exception.path.printable)' is not in the layer's configs/",
                     advice: "owners names paths as they are below configs/, such as etc/motd"
                 )
             }
-            entries[index].user = exception.user
-            entries[index].group = exception.group
-            entries[index].hasOwnersLine = true
-            guard let mode = exception.mode else { continue }
-            if case .symlink = entries[index].kind {
+            if exception.mode != nil, case .symlink = entries[place].kind {
                 throw list.fault(line, "'\(exception.path.printable)' is a symbolic link, which has no mode")
             }
-            entries[index].mode = mode
+            for index in names[entries[place].hardLink ?? entries[place].path] ?? [] {
+                entries[index].user = exception.user
+                entries[index].group = exception.group
+                entries[index].hasOwnersLine = true
+                entries[index].mode = exception.mode ?? entries[index].mode
+            }
         }
     }
 

@@ -83,7 +83,8 @@ package enum FinishSteps {
     /// - Parameter kept: paths that layers brought, which stay whatever they are.
     package static func removeIdentity(kept: [OverlayEntry]) -> [GuestStep] {
         let list = "\(GuestFolder.scratch)/kept"
-        let paths = kept.filter { $0.kind != .directory }.map { "/\($0.path)\n" }.joined()
+        // The text of a list, which need not be that of a path.
+        let paths = kept.filter { $0.kind != .directory }.map { "/\($0.path.printfText)\n" }.joined()
         return [
             .write(list, contents: paths, mode: 0o600),
             .run(
@@ -108,7 +109,13 @@ package enum FinishSteps {
         """
 
     private static let shared = """
-        kept() { grep -Fxqs -- "$1" \(GuestFolder.scratch)/kept; }
+        # A path is bytes. One with a line end in it is left alone wherever paths are read line by line.
+        LC_ALL=C
+        export LC_ALL
+        line_end='
+        '
+        printf %b "$(cat \(GuestFolder.scratch)/kept)" > \(GuestFolder.scratch)/kept.paths
+        kept() { grep -Fxqs -- "$1" \(GuestFolder.scratch)/kept.paths; }
         seeds='/var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/systemd/credential.secret
             /boot/efi/loader/random-seed /boot/loader/random-seed'
 
@@ -124,7 +131,7 @@ package enum FinishSteps {
         drop_tree() { # what is below the folders, but not what layers brought
             for folder in "$@"; do
                 [ -d "$folder" ] && [ ! -L "$folder" ] || continue
-                find "$folder" -xdev ! -type d > \(GuestFolder.scratch)/found
+                find "$folder" -xdev ! -type d ! -path "*$line_end*" > \(GuestFolder.scratch)/found
                 while IFS= read -r path; do drop "$path"; done < \(GuestFolder.scratch)/found
                 find "$folder" -xdev -mindepth 1 -depth -type d -empty -delete
             done
@@ -140,7 +147,7 @@ package enum FinishSteps {
 
         # What was logged and typed. Logs that stay open to be written to are emptied, so that owner and mode stay.
         drop_tree /var/log/journal
-        find /var/log -xdev -type f > \(GuestFolder.scratch)/found
+        find /var/log -xdev -type f ! -path "*$line_end*" > \(GuestFolder.scratch)/found
         while IFS= read -r path; do
             if kept "$path"; then continue; fi
             case $path in

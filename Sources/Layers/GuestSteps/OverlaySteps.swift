@@ -14,17 +14,23 @@ package enum OverlaySteps {
         let archive = "\(GuestFolder.scratch)/overlay.tar"
         var lines = [
             "tar --extract --file \(archive) --directory / --keep-directory-symlink --no-overwrite-dir "
-                + "--numeric-owner --preserve-permissions --xattrs --xattrs-include='*'",
+                + "--preserve-permissions --xattrs --xattrs-include='*'",
             "rm -f \(archive)",
         ]
         for entry in entries where entry.hasOwnersLine {
-            let path = "/\(entry.path)".shellQuoted
-            lines.append("chown -h \("\(entry.user):\(entry.group)".shellQuoted) \(path)")
+            let owner = "\(entry.user):\(entry.group)".shellQuoted
+            if entry.hasCapability {
+                // Changing the owner would take the capability away. tar has given it one; here a name that the guest
+                // does not know is noticed.
+                lines.append("chown \(owner) \(script)")
+                continue
+            }
+            lines.append(setPath(entry.path))
+            lines.append("chown -h \(owner) \"$path\"")
             if case .symlink = entry.kind { continue }
             // After the owner: changing that clears the set-user-ID bit.
-            lines.append("chmod \(String(entry.mode, radix: 8)) \(path)")
+            lines.append("chmod \(String(entry.mode, radix: 8)) \"$path\"")
         }
-        let script = "\(GuestFolder.scratch)/overlay.sh"
         return [
             .upload(hostPath: hostArchive, to: archive, mode: 0o600),
             .write(script, contents: lines.joined(separator: "\n") + "\n", mode: 0o600),
@@ -39,6 +45,15 @@ package enum OverlaySteps {
         ]
     }
 
+    private static let script = "\(GuestFolder.scratch)/overlay.sh"
+
+    /// A script is text, and a path need not be.
+    private static func setPath(_ path: Pathname) -> String {
+        if let string = path.string { return "path=\("/\(string)".shellQuoted)" }
+        // What a command prints loses the line ends behind it, were it not for the dot.
+        return "path=$(printf %b '/\(path.printfText).'); path=${path%.}"
+    }
+
     /// libguestfs puts a file of its own in the place of /etc/resolv.conf around each command and back again afterwards:
     /// what a layer brings there is laid down last, and not by a command.
     package static func resolverFile(_ entries: [OverlayEntry]) -> [GuestStep] {
@@ -48,9 +63,10 @@ package enum OverlaySteps {
         // What is there may be a link to a file that only the running system has.
         case .file:
             return [
-                .remove("/etc/resolv.conf"), .upload(hostPath: entry.source, to: "/etc/resolv.conf", mode: entry.mode),
+                .remove("/etc/resolv.conf"),
+                .upload(hostPath: entry.source.string ?? "", to: "/etc/resolv.conf", mode: entry.mode),
             ]
-        case .symlink(let target): return [.link("/etc/resolv.conf", target: target)]
+        case .symlink(let target): return [.link("/etc/resolv.conf", target: target.string ?? "")]
         }
     }
 }
