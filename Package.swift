@@ -102,7 +102,7 @@ let tests: [Target] = [
         name: "LayersTests",
         dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", "CLinux", .toml]
     ),
-    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Programs", "Model", "TestSupport"]),
+    .testTarget(name: "CommandsTests", dependencies: ["flashlayer", "Layers", "Programs", "Model", "TestSupport"]),
 ]
 
 for target in rooms + programs + tests {

@@ -53,12 +53,23 @@ struct PlanCommandTests {
             let losers: [String]
         }
 
+        struct File: Decodable {
+            let path, layer, source: String
+        }
+
+        struct Mention: Decodable, Equatable {
+            let kind, name, layer, file: String
+            let line: Int
+        }
+
         let name, version, digest: String
         let base: [String: [String: String]]
         let layers: [Layer]
         let phases: [Phase]
         let overrides: [Override]
         let early, outputs: [String]
+        let files: [File]
+        let mentions: [Mention]
     }
 
     @Test("--json has every key that programs rely on")
@@ -73,6 +84,17 @@ struct PlanCommandTests {
         #expect(printed.phases.map(\.name) == ["base", "packages", "configs", "scripts", "finish"])
         #expect(printed.phases.allSatisfy { $0.key.count == 64 && !$0.reason.isEmpty })
         #expect(printed.overrides.map(\.path) == ["etc/motd"])
+        #expect(printed.overrides.map(\.winner) == ["kiosk"])
+        #expect(printed.overrides.map(\.losers) == [["base-tools"]])
+        let motd = try #require(printed.files.first { $0.path == "etc/motd" })
+        #expect(motd.layer == "kiosk" && motd.source == Self.root + "/examples/kiosk/layers/kiosk/configs/etc/motd")
+        for mention in printed.mentions {
+            let text = try String(contentsOfFile: mention.file, encoding: .utf8)
+            let line = text.split(separator: "\n", omittingEmptySubsequences: false)[mention.line - 1]
+            #expect(line.hasPrefix(mention.name), "\(mention)")
+        }
+        #expect(printed.mentions.filter { $0.kind == "debianPackage" }.map(\.name) == ["jq", "less", "figlet"])
+        #expect(printed.mentions.filter { $0.kind == "variable" }.map(\.name).contains("KIOSK_TITLE"))
     }
 
     @Test("takes layer folders without a recipe")

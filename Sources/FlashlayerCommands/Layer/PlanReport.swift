@@ -2,7 +2,6 @@
 // Copyright the flashlayer authors
 
 import Digests
-import FoundationEssentials
 import Layers
 import Model
 
@@ -31,6 +30,22 @@ struct PlanReport: Encodable {
         let steps: [String]
     }
 
+    /// A file or link that is laid over the guest, and who brings it.
+    struct FileLine: Encodable {
+        let path: Pathname
+        let layer: String
+        let source: Pathname
+    }
+
+    /// What a list of a layer asks for.
+    struct MentionLine: Encodable {
+        let kind: Layer.Mention.Part
+        let name: String
+        let layer: String
+        let file: String
+        let line: Int
+    }
+
     let name: String
     let version: String
     let digest: Digest
@@ -39,6 +54,8 @@ struct PlanReport: Encodable {
     let phases: [PhaseLine]
     let overrides: [Override]
     let early: [Pathname]
+    let files: [FileLine]
+    let mentions: [MentionLine]
     let outputs: [String]
 
     /// - Parameter lookUp: finds a phase's last checkpoint in the cache.
@@ -68,18 +85,16 @@ struct PlanReport: Encodable {
         }
         overrides = plan.overrides
         early = plan.earlyFiles.map(\.path)
+        files = plan.fileOrigins.map { FileLine(path: $0.path, layer: $0.layer, source: $0.source) }
+        mentions = plan.layers.flatMap { layer in
+            layer.mentions.map {
+                MentionLine(kind: $0.part, name: $0.text, layer: layer.name, file: $0.file, line: $0.line)
+            }
+        }
         outputs = plan.outputs
     }
 
-    func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        do {
-            return String(decoding: try encoder.encode(self), as: UTF8.self)
-        } catch {
-            throw FlashlayerError(.fault, "cannot print the plan: \(error)")
-        }
-    }
+    func json() throws -> String { try JSONText.of(self) }
 
     /// - Parameter style: gives a heading its looks, or leaves it alone.
     func text(_ style: (String, Console.Style) -> String) -> String {
@@ -91,7 +106,7 @@ struct PlanReport: Encodable {
             lines += TextTable(
                 layers.enumerated().map { index, layer in
                     let needs = layer.dependencies.isEmpty ? "" : "needs \(layer.dependencies.joined(separator: ", "))"
-                    return ["\(index + 1)", layer.name, layer.digest.short, Self.shown(layer.path), needs]
+                    return ["\(index + 1)", layer.name, layer.digest.short, ShownPath.of(layer.path), needs]
                 }
             ).lines.map { "  \($0.printable)" }
         }
@@ -109,13 +124,6 @@ struct PlanReport: Encodable {
         lines += ["", style("Outputs", .bold)]
         lines.append("  " + outputs.joined(separator: "  "))
         return lines.joined(separator: "\n")
-    }
-
-    /// Relative to the current folder where the path lies below it.
-    private static func shown(_ path: String) -> String {
-        let current = FileManager.default.currentDirectoryPath
-        return path.hasPrefix(current + "/")
-            ? String(decoding: path.utf8.dropFirst(current.utf8.count + 1), as: UTF8.self) : path
     }
 }
 

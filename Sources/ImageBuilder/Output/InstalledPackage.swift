@@ -5,7 +5,7 @@ import FoundationEssentials
 import Model
 
 /// A package that is really in the image, as its own package manager says.
-package struct InstalledPackage: Encodable, Sendable, Equatable {
+package struct InstalledPackage: Codable, Sendable, Equatable {
     package let name: String
     package let version: String
     package let architecture: String

@@ -30,6 +30,9 @@ struct LineIndex {
         return 1
     }
 
+    /// nil: the key is nowhere.
+    func exactLine(of path: Path) -> Int? { lines[path] }
+
     static func element(_ index: Int) -> String { "#\(index)" }
 
     private mutating func scan() {
