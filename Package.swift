@@ -50,7 +50,7 @@ let rooms: [Target] = [
         name: "ImageBuilder",
         dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"]
     ),
-    .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs"]),
+    .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs", "CLinux"]),
     .target(
         name: "FlashlayerCommands",
         dependencies: [
@@ -83,8 +83,13 @@ let tests: [Target] = [
     .testTarget(
         name: "FlashlayerCommandsTests",
         dependencies: [
-            "BlockDevices", "FlashlayerCommands", "ImageBuilder", "Layers", "Model", "TestSupport", .arguments,
+            "BlockDevices", "FlashlayerCommands", "ImageBuilder", "Layers", "Model", "Resolution", "TestSupport",
+            .arguments,
         ]
+    ),
+    .testTarget(
+        name: "ResolutionTests",
+        dependencies: ["Digests", "Layers", "Model", "Programs", "Resolution", "TestSupport"]
     ),
     .testTarget(
         name: "ImageBuilderTests",

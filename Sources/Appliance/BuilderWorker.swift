@@ -33,7 +33,7 @@ package enum BuilderWorker {
 
     private static func perform(_ job: ApplianceJob, _ session: WorkerSession) throws {
         let guest = try launch(job, session)
-        let runner = try StepRunner(guest, session: session)
+        let runner = try StepRunner(guest, disk: job.drives.first?.path ?? "", session: session)
         do {
             for stage in job.stages { try runner.run(stage) }
             // Ends QEMU in order, so that everything written is in the image file.

@@ -11,11 +11,14 @@ final class StepRunner {
     private let guest: GuestfsHandle
     private let session: WorkerSession
     private let console: ConsoleLines
+    /// The image file of the first drive.
+    private let disk: String
     private var found: GuestFacts?
     private var mounts: [GuestFacts.Mount] = []
 
-    init(_ guest: GuestfsHandle, session: WorkerSession) throws {
+    init(_ guest: GuestfsHandle, disk: String, session: WorkerSession) throws {
         self.guest = guest
+        self.disk = disk
         self.session = session
         console = ConsoleLines { source, line in session.emit(ApplianceEvent.output(source: source, line: line)) }
         try guest.listen { [console] in console.receive($0) }
@@ -60,8 +63,13 @@ final class StepRunner {
             for path in paths { try? unsafe guest.check { unsafe guestfs_fstrim_argv($0, path, nil) } }
         case .unmount:
             try unmount()
+        case .checkpoint(let path):
+            try DiskCopy.copy(disk, to: path)
+            session.emit(ApplianceEvent.checkpoint(path: path))
         case .makeFolder(let path):
             try unsafe guest.check { unsafe guestfs_mkdir_p($0, path) }
+        case .setTime(let path, let seconds):
+            try unsafe guest.check { unsafe guestfs_utimens($0, path, Int64(seconds), 0, Int64(seconds), 0) }
         case .write(let path, let contents, let mode):
             try unsafe guest.check { unsafe guestfs_write($0, path, contents, contents.utf8.count) }
             try unsafe guest.check { unsafe guestfs_chmod($0, Int32(mode), path) }
@@ -111,9 +119,10 @@ final class StepRunner {
     }
 
     private func unmount() throws {
-        try unsafe guest.check { unsafe guestfs_sync($0) }
         do {
             try unsafe guest.check { unsafe guestfs_umount_all($0) }
+            // Everything reaches the image file: QEMU writes its own tables when the guest flushes, whatever the cache mode.
+            try unsafe guest.check { unsafe guestfs_sync($0) }
         } catch let failure as GuestfsHandle.Failure {
             throw FlashlayerError(
                 .buildFailed,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/types.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -82,3 +83,8 @@ static inline int flashlayer_byte_is_locked(int fd, off_t byte) {
 /// lseek(2) to the next data (or hole) at or after an offset; both hide behind _GNU_SOURCE.
 static const int flashlayer_seek_data = 3;
 static const int flashlayer_seek_hole = 4;
+/// copy_file_range(2): copies within the kernel, or shares blocks where the file system can.
+static inline ssize_t flashlayer_copy_file_range(int from, off_t *offset, int to, off_t *position, size_t length) {
+    extern ssize_t copy_file_range(int, off_t *, int, off_t *, size_t, unsigned);
+    return copy_file_range(from, offset, to, position, length, 0);
+}

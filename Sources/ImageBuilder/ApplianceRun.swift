@@ -22,6 +22,8 @@ struct ApplianceRun: Sendable {
     }
 
     var phases = Phases.hidden
+    /// Is told of each copy of the disk that is complete.
+    var onCheckpoint: @Sendable (String) -> Void = { _ in }
 
     /// - Returns: what an `inspect` step found.
     /// - Throws: the worker's own error; `no-space` when this machine's disk fills up meanwhile.
@@ -38,6 +40,7 @@ struct ApplianceRun: Sendable {
                 case .emulated(let reason): log.tell(.note("KVM failed (\(reason)); the appliance runs emulated (TCG)"))
                 case .started(let phase): started(phase)
                 case .finished(let phase, let seconds): finished(phase, seconds)
+                case .checkpoint(let path): onCheckpoint(path)
                 case .output(let source, let line): log.tell(.output(source: source, line: line))
                 case .warning(let text): log.tell(.warning(text))
                 case .inspected(let facts): answer.withLock { $0.facts = facts }

@@ -19,7 +19,8 @@ struct BaseImage: Sendable {
     let log: BuildLog
 
     /// - Parameter entry: the folder that becomes the cache's entry.
-    func make(into entry: String) async throws {
+    /// - Returns: what was found on the disk.
+    func make(into entry: String) async throws -> GuestFacts {
         let format = try GuestDisk.format(of: image)
         try await confirmDigest()
         let disk = "\(entry)/disk.qcow2"
@@ -48,7 +49,7 @@ struct BaseImage: Sendable {
             throw FlashlayerError(.fault, "the builder did not say what it found on the disk")
         }
         log.tell(.activity("it holds \(facts.product)"))
-        try BaseEntry.write(facts, to: entry)
+        return facts
     }
 
     /// The file may have been replaced since the plan was made.

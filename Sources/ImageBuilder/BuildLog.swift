@@ -4,7 +4,7 @@
 import Glibc
 import Layers
 package import Model
-import Resolution
+package import Resolution
 import Synchronization
 
 /// The full log of a build: every event, and every line that any program printed.
@@ -12,15 +12,21 @@ package final class BuildLog: Sendable {
     package let path: String
     private let descriptor: Int32
     private let observer: BuildObserver
+    private let redaction: Redaction
     private let start = ContinuousClock.now
     private let lock = Mutex<Void>(())
 
     /// Replaces the log of an earlier build.
     ///
     /// - Throws: `cannot-create`, `no-space`, `not-permitted`.
-    package init(path: String, observer: @escaping BuildObserver) throws {
+    package convenience init(path: String, observer: @escaping BuildObserver) throws {
+        try self.init(path: path, redaction: .none, observer: observer)
+    }
+
+    init(path: String, redaction: Redaction, observer: @escaping BuildObserver) throws {
         self.path = path
         self.observer = observer
+        self.redaction = redaction
         descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
             throw FlashlayerError.system("write the build log \(path)", .current, code: .cannotCreate)
@@ -33,6 +39,7 @@ package final class BuildLog: Sendable {
     }
 
     package func tell(_ event: BuildEvent) {
+        let event = redaction.apply(to: event)
         lock.withLock { _ in
             write(Self.line(for: event))
             observer(event)

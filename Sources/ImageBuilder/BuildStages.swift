@@ -12,8 +12,12 @@ struct BuildStages: Sendable {
     /// Archives on this machine; nil when there is nothing to lay down.
     let earlyArchive: String?
     let overlayArchive: String?
-    /// The drive that holds Debian packages; nil when there are none to install.
-    let packageDrive: Int?
+    /// The Debian packages that were chosen, on a drive; nil when there are none to install.
+    let packages: (drive: Int, chosen: [AptSteps.Version])?
+    /// false: there is no way out, whatever the plan says.
+    let hasNetwork: Bool
+    /// Where, on this machine, the list of installed packages goes.
+    let packageList: String
 
     /// What the layers ask for, and what pip and the settings cannot do without.
     static func debianPackages(of plan: Plan, for guest: GuestFacts) -> [String] {
@@ -27,38 +31,49 @@ struct BuildStages: Sendable {
 
     private var redHatPackages: [String] { guest.packageFormat == "rpm" ? plan.redHatPackages : [] }
 
-    var needsNetwork: Bool {
-        !plan.pythonPackages.isEmpty || !redHatPackages.isEmpty
-            || plan.image.network && plan.layers.contains { !$0.scripts.isEmpty }
+    /// Whether a part of the build is to reach the network from inside the guest.
+    func needsNetwork(_ phase: Phase) -> Bool {
+        switch phase {
+        case .packages: hasNetwork && (!plan.pythonPackages.isEmpty || !redHatPackages.isEmpty)
+        case .scripts: hasNetwork && plan.image.network
+        case .base, .configs, .finish: false
+        }
     }
 
-    /// - Parameter packageList: where, on this machine, the list of installed packages goes.
-    func stages(packageList: String) throws -> [ApplianceJob.Stage] {
-        [
-            .init(.packages, try packages),
-            .init(.configs, configs),
-            .init(
-                .scripts,
-                plan.layers.flatMap {
-                    ScriptSteps.run(
-                        $0,
-                        environment: plan.environment,
-                        arguments: plan.arguments,
-                        network: plan.image.network
-                    )
-                }
-            ),
-            .init(.finish, finish(packageList: packageList)),
-        ]
+    /// What a part of the build does to the mounted guest.
+    ///
+    /// - Parameter layer: whose scripts are meant, in that phase.
+    func steps(_ phase: Phase, layer: String?) throws -> [GuestStep] {
+        switch phase {
+        case .base: []
+        case .packages: try packageSteps
+        case .configs: configs
+        case .scripts: scripts(of: layer)
+        case .finish: finish
+        }
     }
 
-    private var packages: [GuestStep] {
+    private func scripts(of name: String?) -> [GuestStep] {
+        guard let layer = plan.layers.first(where: { $0.name == name }) else { return [] }
+        return ScriptSteps.run(
+            layer,
+            environment: plan.environment,
+            arguments: plan.arguments,
+            network: hasNetwork && plan.image.network
+        )
+    }
+
+    private var packageSteps: [GuestStep] {
         get throws {
-            var steps: [GuestStep] = [.mount(guest.mounts), FinishSteps.begin]
+            var steps: [GuestStep] = []
             if let earlyArchive { steps += OverlaySteps.unpack(plan.earlyFiles, hostArchive: earlyArchive) }
-            if let packageDrive {
-                let packages = Self.debianPackages(of: plan, for: guest)
-                steps += AptSteps.install(packages, fromDrive: packageDrive, recommends: plan.recommends)
+            if let packages {
+                steps += AptSteps.install(
+                    Self.debianPackages(of: plan, for: guest),
+                    chosen: packages.chosen,
+                    fromDrive: packages.drive,
+                    recommends: plan.recommends
+                )
             }
             if !redHatPackages.isEmpty {
                 guard ["dnf", "yum", "tdnf"].contains(guest.packageManager) else {
@@ -97,12 +112,12 @@ struct BuildStages: Sendable {
         return steps + SettingsSteps.apply(plan.image, environment: plan.environment)
     }
 
-    private func finish(packageList: String) -> [GuestStep] {
+    private var finish: [GuestStep] {
         var steps = FinishSteps.boot(kernelArguments: plan.isBootstrap ? [] : plan.image.kernelArguments)
         if plan.image.grow { steps.append(.growAtFirstBoot) }
         steps += FinishSteps.removeIdentity(kept: plan.mergedOverlay)
         steps.append(.download(FinishSteps.packageList, hostPath: packageList))
         steps += OverlaySteps.resolverFile(plan.mergedOverlay)
-        return steps + [.trim(guest.mounts.map(\.path)), .unmount]
+        return steps + [.trim(guest.mounts.map(\.path))]
     }
 }

@@ -12,33 +12,42 @@ package import Resolution
 
 /// Carries out a plan: from a base through packages, configs, scripts and finish to an image file.
 package struct ImageBuild: Sendable {
-    package let plan: Plan
+    package let project: ResolvedProject
     package let output: ImageOutput
     package let cache: Cache
     /// Phases that are carried out even if their result is at hand.
     package var refresh: Set<Phase>
+    /// What scripts may read, and nobody keeps.
+    package var secrets: [BuildSecret]
 
-    package init(_ plan: Plan, output: ImageOutput, cache: Cache, refresh: Set<Phase> = []) {
-        self.plan = plan
+    package var plan: Plan { project.plan }
+
+    package init(
+        _ project: ResolvedProject,
+        output: ImageOutput,
+        cache: Cache,
+        refresh: Set<Phase> = [],
+        secrets: [BuildSecret] = []
+    ) {
+        self.project = project
         self.output = output
         self.cache = cache
         self.refresh = refresh
+        self.secrets = secrets
     }
 
-    /// Cancelling the task stops the build; nothing of it stays behind but its log and the bases that were complete.
+    /// Cancelling the task stops the build; nothing of it stays behind but its log and what was complete of it in the cache.
     ///
     /// - Parameter observer: is told what goes on.
     /// - Throws: `FlashlayerError`, or `CancellationError`.
     package func run(observer: @escaping BuildObserver) async throws -> BuildResult {
-        try HostCheck.appliance()
-        try output.confirmPossible(replacingNoneOf: await baseFiles())
-        let log = try BuildLog(path: output.log, observer: observer)
+        try output.confirmPossible(replacingNoneOf: await baseFiles() + secrets.map(\.path))
+        let redaction = try Redaction(secrets)
+        let log = try BuildLog(path: output.log, redaction: redaction, observer: observer)
         do {
-            let accelerator = try await HostAccelerator.find()
-            if let note = accelerator.note { log.tell(.note(note)) }
             let work = try await WorkFolder.make(in: cache)
             do {
-                let result = try await run(work, accelerator.accelerator, log)
+                let result = try await run(work, log)
                 await work.remove()
                 return result
             } catch {
@@ -46,6 +55,7 @@ package struct ImageBuild: Sendable {
                 throw error
             }
         } catch let error as FlashlayerError {
+            let error = redaction.apply(to: error)
             log.close(with: error)
             throw error
         } catch {
@@ -61,88 +71,50 @@ package struct ImageBuild: Sendable {
         return (try? await ImageFormat.files(of: path)) ?? [path]
     }
 
-    private func run(_ work: WorkFolder, _ accelerator: Accelerator, _ log: BuildLog) async throws -> BuildResult {
-        let base = try await BaseBuild(
-            plan: plan,
-            key: try key(of: .base),
-            cache: cache,
-            work: work,
-            accelerator: accelerator,
-            log: log
-        ).entry(refresh: refresh.contains(.base))
+    private func run(_ work: WorkFolder, _ log: BuildLog) async throws -> BuildResult {
         let start = ContinuousClock.now
-        let packages = try await PackageFetch.resolve(plan, for: base, cache: cache, work: work, log: log)
-        let resolved = packages.map { [Phase.packages: $0.ingredients] } ?? [:]
-        let key = try FinishedEntry.key(finish: key(of: .finish, resolved), base: base)
+        var lock = project.lock
+        let base = try await BaseBuild(project: project, cache: cache, work: work, log: log)
+            .entry(refresh: refresh.contains(.base))
+        let packages = try await selectPackages(base, work, log)
+        lock?.build.bootstrap = base.selection
+        lock?.build.packages = packages?.selection
+        if project.lockUse != .require { try lock?.save() }
+
+        let phases = try plan.phases(resolved: packages.map { [.packages: $0.ingredients] } ?? [:])
+        let segments = try BuildSegment.all(of: phases, base: base, cache: cache)
+        guard let last = segments.last else { throw FlashlayerError(.fault, "the plan has no phases") }
         // Two builds of the same do the work once.
-        let lock = try await KeyLock.hold(cache.finished(key) + ".lock") {
+        let held = try await KeyLock.hold(last.checkpoint + ".lock") {
             log.tell(.note("another flashlayer builds the same image: waiting for it"))
         }
-        defer { withExtendedLifetime(lock) {} }
-        if refresh.isEmpty, let finished = FinishedEntry(at: cache.finished(key)) {
-            for phase in Phase.allCases where phase != .base { log.tell(.cached(phase)) }
-            return try await write(finished, work, log)
-        }
-        let folder = work.file("finished")
-        try Cache.makeFolder(folder)
-        try await apply(to: base, into: folder, packages, since: start, accelerator, work, log)
-        return try await write(try await FinishedEntry.keep(folder, in: cache, key: key), work, log)
-    }
-
-    private func key(of phase: Phase, _ resolved: [Phase: [Ingredient]] = [:]) throws -> Digest {
-        guard let planned = try plan.phases(resolved: resolved).first(where: { $0.phase == phase }) else {
-            throw FlashlayerError(.fault, "the plan has no phase \(phase.rawValue)")
-        }
-        return planned.key
-    }
-
-    private func write(_ finished: FinishedEntry, _ work: WorkFolder, _ log: BuildLog) async throws -> BuildResult {
-        let packages = try InstalledPackage.read(finished.packageList)
-        return try await output.write(finished.disk, plan: plan, packages: packages, work: work, log: log)
-    }
-
-    /// Everything after the base, in one launch of the appliance.
-    private func apply(
-        to base: BaseEntry,
-        into folder: String,
-        _ packages: PackageFetch?,
-        since start: ContinuousClock.Instant,
-        _ accelerator: Accelerator,
-        _ work: WorkFolder,
-        _ log: BuildLog
-    ) async throws {
-        let disk = "\(folder)/disk.qcow2"
-        try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", base.disk, "-F", "qcow2", disk])
-        var drives = [ApplianceJob.Drive(path: disk, format: "qcow2", readOnly: false)]
-        if let packages {
-            let drive = work.file("packages.img")
-            try await packages.makeDrive(at: drive)
-            drives.append(.init(path: drive, format: "raw", readOnly: true))
-        }
-        let stages = BuildStages(
-            plan: plan,
-            guest: base.facts,
-            earlyArchive: try await archive(plan.earlyFiles, "early.tar", work),
-            overlayArchive: try await archive(plan.mergedOverlay, "overlay.tar", work),
-            packageDrive: packages == nil ? nil : 1
+        defer { withExtendedLifetime(held) {} }
+        let run = BuildRun(
+            project: project,
+            base: base,
+            segments: segments,
+            packages: packages,
+            secrets: secrets,
+            cache: cache,
+            work: work,
+            log: log
         )
-        let temporary = work.file("appliance")
-        try Cache.makeFolder(temporary)
-        let job = ApplianceJob(
-            drives: drives,
-            accelerator: accelerator,
-            network: stages.needsNetwork,
-            temporaryFolder: temporary,
-            stages: try stages.stages(packageList: "\(folder)/installed")
-        )
-        log.tell(.activity("starting the appliance"))
-        try await ApplianceRun(job: job, log: log, phases: .shown(since: start)).run()
+        let finished = try await run.finished(refreshing: refresh, since: start)
+        let result = try await output.write(finished, plan: plan, work: work, log: log)
+        await CachePruning(cache: cache).pruneAutomatically()
+        return result
     }
 
-    private func archive(_ entries: [OverlayEntry], _ name: String, _ work: WorkFolder) async throws -> String? {
-        guard !entries.isEmpty else { return nil }
-        let path = work.file(name)
-        try await OverlayArchive.write(entries, to: path)
-        return path
+    private func selectPackages(_ base: BaseEntry, _ work: WorkFolder, _ log: BuildLog) async throws -> PackageFetch? {
+        let request = PackageFetch.Request(plan, base)
+        guard !request.names.isEmpty else { return nil }
+        return try await PackageFetch.resolve(
+            request,
+            locked: project.lock?.build.packages,
+            lockUse: project.lockUse,
+            isOffline: project.isOffline,
+            cache: cache,
+            work: work
+        ) { log.tell($0) }
     }
 }

@@ -7,5 +7,10 @@ package enum Phase: String, Codable, Sendable, CaseIterable {
 
     /// Part of every key: raise it when the code that carries out the phase comes to do something else, so that no
     /// checkpoint of the old code is taken for one of the new.
-    package var revision: Int { self == .scripts ? 1 : 2 }
+    package var revision: Int {
+        switch self {
+        case .base: 3
+        case .packages, .configs, .scripts, .finish: 3
+        }
+    }
 }

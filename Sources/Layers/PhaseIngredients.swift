@@ -44,8 +44,13 @@ extension Plan {
             if mayBeRedHat { ingredients += redHatPackages.map { Ingredient("package \($0)", "rpm") } }
             ingredients += pythonPackages.map { Ingredient("Python package \($0)", "pip") }
             if !pythonPackages.isEmpty { ingredients.append(Ingredient("python", "\(image.python.rawValue) \(name)")) }
-            return try ingredients + earlyFiles.map(ingredient)
+            return try ingredients + earlyIngredients
         }
+    }
+
+    /// The files that a layer's own package sources need.
+    package var earlyIngredients: [Ingredient] {
+        get throws { try earlyFiles.map(ingredient) }
     }
 
     private var configIngredients: [Ingredient] {

@@ -3,7 +3,6 @@
 
 import Digests
 import FoundationEssentials
-import Glibc
 import Layers
 import Model
 import Threads
@@ -12,7 +11,7 @@ import Threads
 /// again for each plan.
 package struct FileDigest: Sendable {
     private struct Record: Codable {
-        let identity: [Int64]
+        let identity: FileIdentity
         let sha256: String
     }
 
@@ -25,7 +24,7 @@ package struct FileDigest: Sendable {
     /// - Throws: `not-found` when it cannot be read.
     package func sha256(of path: String) async throws -> String {
         let record = "\(cache.path)/digests/\(try SHA256.digest(of: path).hex)"
-        let identity = try Self.identity(of: path)
+        let identity = try FileIdentity(of: path)
         if let data = FileManager.default.contents(atPath: record),
             let known = try? JSONDecoder().decode(Record.self, from: data), known.identity == identity
         {
@@ -33,7 +32,7 @@ package struct FileDigest: Sendable {
         }
         let digest = try await onOwnThread(named: "digest-file") { try SHA256.digest(ofFile: path) }.hex
         // A file that was written to meanwhile is not remembered; nor is anything where the cache cannot be written.
-        if try Self.identity(of: path) == identity,
+        if try FileIdentity(of: path) == identity,
             let data = try? JSONEncoder().encode(
                 Record(identity: identity, sha256: digest)
             )
@@ -42,18 +41,5 @@ package struct FileDigest: Sendable {
             try? HostFile.write(data, to: record)
         }
         return digest
-    }
-
-    /// Changes with the content: the time of the last change of an inode cannot be set back.
-    private static func identity(of path: String) throws -> [Int64] {
-        var status = stat()
-        guard unsafe stat(path, &status) == 0 else {
-            throw FlashlayerError.system("read \(path.printable)", .current, code: .notFound)
-        }
-        return [
-            Int64(status.st_dev), Int64(bitPattern: UInt64(status.st_ino)), Int64(status.st_size),
-            Int64(status.st_mtim.tv_sec), Int64(status.st_mtim.tv_nsec), Int64(status.st_ctim.tv_sec),
-            Int64(status.st_ctim.tv_nsec),
-        ]
     }
 }

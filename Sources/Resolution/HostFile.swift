@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import FoundationEssentials
 import Glibc
 import Model
 
@@ -39,6 +40,12 @@ package enum HostFile {
         OutputOwner.adopt(temporary)
         try flush(temporary)
         guard unsafe rename(temporary, path) == 0 else { throw failure(path) }
+    }
+
+    /// Leaves a file alone that holds this already.
+    package static func replaceIfOther(_ path: String, with text: String) throws {
+        guard FileManager.default.contents(atPath: path) != Data(text.utf8) else { return }
+        try replace(path, with: text)
     }
 
     /// Everything of a file or folder is on stable storage when this returns. See fsync(2).

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Digests
 import FoundationEssentials
 package import Layers
 import Model
@@ -46,7 +47,7 @@ package struct ProjectRequest: Sendable {
 /// A project whose layers and base lie on this machine.
 package struct ResolvedProject: Sendable {
     package let plan: Plan
-    /// nil: built from folders, without a recipe that a lock could lie beside.
+    /// nil: nothing is pinned.
     package var lock: LockFile?
     package let lockUse: LockUse
     package let isOffline: Bool
@@ -97,11 +98,13 @@ package struct ProjectResolver: Sendable {
                 file.build.baseSha256 = nil
             }
             lock = file
-        case .folders(let base?, _):
+        case .folders(let base, let layers):
+            // There is no recipe that a lock could lie beside; yet the next build is to find what this one chose.
+            let place = ([base ?? ""] + layers).map { Path.absolute($0) }.joined(separator: "\n")
+            lock = try LockFile(in: "\(cache.path)/locks/\(SHA256.digest(of: place).hex.prefix(32))", variant: nil)
+            guard let base else { break }
             let path = try Base.existingImage(base, from: FileManager.default.currentDirectoryPath, place: "--base")
             fetched.base = .image(path: path, sha256: try await FileDigest(cache: cache).sha256(of: path))
-        case .folders(nil, _):
-            break
         }
         let plan = try await onAbandonableThread(named: "plan") { [fetched] in
             try Plan(

@@ -138,7 +138,7 @@ struct BuildTests {
         let events = Events()
         let output = ImageOutput(path: built.folder.file("again.raw"), format: .raw)
         let result = try await ImageBuild(
-            try Plan(.recipe(path: built.folder.path)),
+            try await TestProject.resolve(built.folder),
             output: output,
             cache: try Cache()
         ).run { events.append($0) }
@@ -177,7 +177,7 @@ struct BuildTests {
         )
         let cache = Cache(path: folder.file("cache"))
         let result = try await ImageBuild(
-            try Plan(.recipe(path: folder.path)),
+            try await TestProject.resolve(folder),
             output: ImageOutput(path: folder.file("upon.raw"), format: .raw),
             cache: cache
         ).run { _ in }
@@ -196,7 +196,7 @@ struct BuildTests {
         let cache = try await Fixture.shared.cache(in: folder)
         let output = ImageOutput(path: folder.file("out.qcow2"), format: .qcow2)
         let error = await #expect(throws: FlashlayerError.self) {
-            _ = try await ImageBuild(plan, output: output, cache: cache).run { _ in }
+            _ = try await ImageBuild(ResolvedProject(plan), output: output, cache: cache).run { _ in }
         }
         try expectNothingLeft(in: folder, cache)
         return error
@@ -272,7 +272,7 @@ struct BuildTests {
         try await program.run(["-t", "tmpfs", "-o", "size=250M", "tmpfs", mount])
         let error = await #expect(throws: FlashlayerError.self) {
             _ = try await ImageBuild(
-                plan,
+                ResolvedProject(plan),
                 output: ImageOutput(path: folder.file("out.qcow2"), format: .qcow2),
                 cache: Cache(path: folder.file("cache"))
             ).run { _ in }
@@ -293,7 +293,11 @@ struct BuildTests {
         )
         let cache =
             phase == .base ? Cache(path: folder.file("cache")) : try await Fixture.shared.cache(in: folder)
-        let build = ImageBuild(plan, output: ImageOutput(path: folder.file("out.qcow2"), format: .qcow2), cache: cache)
+        let build = ImageBuild(
+            ResolvedProject(plan),
+            output: ImageOutput(path: folder.file("out.qcow2"), format: .qcow2),
+            cache: cache
+        )
         let (moments, moment) = AsyncStream.makeStream(of: Void.self)
         let task = Task {
             defer { moment.finish() }

@@ -89,6 +89,15 @@ enum TestProject {
         )
     }
 
+    /// With its lock, as the program does it.
+    static func resolve(_ folder: TemporaryFolder, lockUse: LockUse = .obey, isOffline: Bool = false) async throws
+        -> ResolvedProject
+    {
+        try await ProjectResolver(cache: try Cache()).resolve(
+            ProjectRequest(.recipe(path: folder.path), lockUse: lockUse, isOffline: isOffline)
+        )
+    }
+
     /// A plan with one layer of nothing but scripts: starts from the same base.
     static func plan(scripts: [String: String], packages: String = "", in folder: TemporaryFolder) throws -> Plan {
         try folder.write(head + "[[layer]]\ntype = \"local\"\npath = \"layers/one\"\n", to: "flashlayer.toml")
@@ -126,7 +135,7 @@ actor Fixture {
             try TestProject.write(to: folder)
             let events = Events()
             let result = try await ImageBuild(
-                try Plan(.recipe(path: folder.path)),
+                try await TestProject.resolve(folder),
                 output: ImageOutput(path: folder.file("tested.qcow2"), format: .qcow2),
                 cache: try Cache(),
                 // Its log and events are looked at: it is to be built, whatever an earlier run left.

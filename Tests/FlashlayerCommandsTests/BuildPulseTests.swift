@@ -3,6 +3,7 @@
 
 import ImageBuilder
 import Layers
+import Resolution
 import Testing
 
 @testable import FlashlayerCommands

@@ -34,9 +34,30 @@ struct GuestStepsTests {
         )
     }
 
+    @Test(
+        "apt is told the version that was chosen for an entry, however it was written",
+        arguments: [
+            ("jq", "jq=1.6-2"), ("jq=1.*", "jq=1.6-2"), ("jq/bookworm", "jq=1.6-2"), ("-nano", "nano-"),
+            ("bash", "bash"),
+            ("libc6:arm64", "libc6:arm64=2.36"), ("bash=5*", "bash"),
+        ]
+    )
+    func chosenVersions(entry: String, argument: String) throws {
+        let chosen = [
+            AptSteps.Version(name: "jq", version: "1.6-2", architecture: "amd64"),
+            AptSteps.Version(name: "libc6", version: "2.36", architecture: "arm64"),
+        ]
+        let steps = AptSteps.install([entry], chosen: chosen, fromDrive: 1, recommends: nil)
+        let installs = steps.compactMap { step -> String? in
+            guard case .run(let command) = step, command.arguments.contains("install") else { return nil }
+            return command.arguments.last
+        }
+        #expect(installs == [argument])
+    }
+
     private static func allSteps() throws -> [GuestStep] {
         BootLoaderSteps.install(for: [.bios, .uefi])
-            + AptSteps.install(["jq", "-nano"], fromDrive: 1, recommends: false)
+            + AptSteps.install(["jq", "-nano"], chosen: [], fromDrive: 1, recommends: false)
             + DnfSteps.install(["jq", "-nano"], manager: "dnf", recommends: false)
             + PipSteps.install(["flask"], python: .venv, name: "a b", hostCertificates: "/ca")
             + PipSteps.install(["flask"], python: .system, name: "a", hostCertificates: nil)

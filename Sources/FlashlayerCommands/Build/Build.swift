@@ -17,6 +17,15 @@ struct BuildOptions: ParsableArguments, Sendable {
         )
     )
     var refresh: [Phase] = []
+
+    @Option(
+        name: .customLong("secret"),
+        help: ArgumentHelp(
+            "Let scripts read this file as $FLASHLAYER_SECRETS/NAME; nothing keeps it. May be given several times.",
+            valueName: "name=file"
+        )
+    )
+    var secrets: [String] = []
 }
 
 extension Phase: ExpressibleByArgument {}
@@ -35,6 +44,12 @@ struct Build: Operation {
 
               flashlayer build examples/kiosk
               flashlayer build --base debian-12.qcow2 --layer layers/kiosk -o kiosk.raw
+
+              flashlayer build --variant lab --set SITE=lobby --secret token=token.txt
+
+            What was resolved (git commits, package versions, digests) is pinned in flashlayer.lock beside the recipe; \
+            later builds obey it, 'flashlayer update' renews it. Results of phases are kept in the cache: a build goes \
+            on from the last one that still holds.
 
             The first build of a recipe without a base image installs a Debian, which takes a minute or two and needs \
             root; later ones start from that.
@@ -59,9 +74,17 @@ struct Build: Operation {
     @OptionGroup var common: CommonOptions
 
     func perform(_ console: Console) async throws {
-        let plan = try await options.plan(project)
-        let output = Self.place(output, format: format, name: plan.name)
-        let imageBuild = ImageBuild(plan, output: output, cache: try Cache(), refresh: Set(build.refresh))
+        let cache = try Cache()
+        let secrets = try build.secrets.map { try BuildSecret($0) }
+        let resolved = try await options.resolve(project, cache: cache, console: console)
+        let output = Self.place(output, format: format, name: resolved.plan.outputName)
+        let imageBuild = ImageBuild(
+            resolved,
+            output: output,
+            cache: cache,
+            refresh: Set(build.refresh),
+            secrets: secrets
+        )
         let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")

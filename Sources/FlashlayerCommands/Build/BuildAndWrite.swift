@@ -50,15 +50,23 @@ struct BuildAndWrite: Operation {
     func perform(_ console: Console) async throws {
         let run = FlashRun(options: flash, console: console)
         _ = try flash.allowed()
-        let plan = try await recipe.plan(project)
-        let output = Build.place(output, format: format, name: plan.name)
         let cache = try Cache()
+        let secrets = try build.secrets.map { try BuildSecret($0) }
+        let resolved = try await recipe.resolve(project, cache: cache, console: console)
+        let plan = resolved.plan
+        let output = Build.place(output, format: format, name: plan.outputName)
         let files = [output.path, cache.path] + plan.baseFiles
 
         let chosen = try await run.judge(target, expectedSize: try await expectedSize(plan), files: files)
         try run.confirm(chosen)
 
-        let imageBuild = ImageBuild(plan, output: output, cache: cache, refresh: Set(build.refresh))
+        let imageBuild = ImageBuild(
+            resolved,
+            output: output,
+            cache: cache,
+            refresh: Set(build.refresh),
+            secrets: secrets
+        )
         let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")

@@ -3,6 +3,7 @@
 
 import ImageBuilder
 import Layers
+import Resolution
 import Synchronization
 
 /// Shows a build on the console: a line for each phase that has ended and a status line while one runs, or, without a

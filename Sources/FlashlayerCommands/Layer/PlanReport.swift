@@ -2,18 +2,12 @@
 // Copyright the flashlayer authors
 
 import Digests
+import ImageBuilder
 import Layers
 import Model
 
 /// What `flashlayer plan` prints. The names of the properties are those of `plan --json`.
 struct PlanReport: Encodable {
-    /// Whether the result of a phase is at hand.
-    struct CacheState {
-        let cached: Bool
-        /// Why it is, or is not.
-        let reason: String
-    }
-
     struct LayerLine: Encodable {
         let name: String
         let path: String
@@ -58,8 +52,8 @@ struct PlanReport: Encodable {
     let mentions: [MentionLine]
     let outputs: [String]
 
-    /// - Parameter lookUp: finds a phase's last checkpoint in the cache.
-    init(_ plan: Plan, lookUp: (PlannedPhase) throws -> CacheState) throws {
+    /// - Parameter states: of the plan's phases, in order.
+    init(_ plan: Plan, _ states: [PhaseState]) throws {
         name = plan.name
         version = plan.version
         digest = try plan.digest()
@@ -73,14 +67,13 @@ struct PlanReport: Encodable {
                 dependencies: $0.dependencies
             )
         }
-        phases = try plan.phases().map { phase in
-            let state = try lookUp(phase)
-            return PhaseLine(
-                name: phase.phase,
-                key: phase.key,
-                cached: state.cached,
+        phases = states.map { state in
+            PhaseLine(
+                name: state.phase.phase,
+                key: state.phase.key,
+                cached: state.isCached,
                 reason: state.reason,
-                steps: phase.steps
+                steps: state.phase.steps
             )
         }
         overrides = plan.overrides

@@ -37,12 +37,10 @@ struct PlanShow: Operation {
     @OptionGroup var common: CommonOptions
 
     func perform(_ console: Console) async throws {
-        let plan = try await options.plan(project)
         let cache = try Cache()
-        let report = try PlanReport(plan) { phase in
-            let (isCached, reason) = cache.state(of: phase)
-            return PlanReport.CacheState(cached: isCached, reason: reason)
-        }
+        let resolved = try await options.resolve(project, cache: cache, console: console)
+        let states = try await PhaseState.all(of: resolved, in: cache)
+        let report = try PlanReport(resolved.plan, states)
         // The console judges standard error; this goes to standard output, which may well be a file.
         let isPlain = isatty(1) == 0 && common.color != .always
         Console.answer(try json ? report.json() : report.text { isPlain ? $0 : console.style($0, $1) })

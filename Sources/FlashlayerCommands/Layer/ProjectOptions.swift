@@ -4,7 +4,7 @@
 import ArgumentParser
 import Layers
 import Model
-import Threads
+import Resolution
 
 /// Says what is to be built. A command adds its own way to name the project: PROJECT, or `--project`.
 struct ProjectOptions: ParsableArguments, Sendable {
@@ -31,6 +31,24 @@ struct ProjectOptions: ParsableArguments, Sendable {
     )
     var layerPath: [String] = []
 
+    @Option(help: ArgumentHelp("Build this variant of the recipe: its [variant.NAME] table.", valueName: "name"))
+    var variant: String?
+
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "Set a variable that scripts see. May be given several times.",
+            valueName: "key=value"
+        )
+    )
+    var arguments: [String] = []
+
+    @Flag(help: "Fail where flashlayer.lock does not fit the recipe, instead of resolving what changed.")
+    var locked = false
+
+    @Flag(help: "Fetch nothing: what is not in the cache is an error. Scripts get no network.")
+    var offline = false
+
     /// - Parameter path: what the user named; nil: the current folder, unless `--base` or `--layer` say what to build.
     func project(_ path: String?) throws -> Project {
         guard base != nil || !layers.isEmpty else { return .recipe(path: path ?? ".") }
@@ -48,10 +66,25 @@ struct ProjectOptions: ParsableArguments, Sendable {
         return .folders(base: base, layers: layers)
     }
 
-    /// Reads the project and all its layers.
-    func plan(_ path: String?) async throws -> Plan {
-        let project = try project(path)
-        let layerPath = layerPath
-        return try await onAbandonableThread(named: "plan") { try Plan(project, layerPath: layerPath) }
+    /// Reads the project and all its layers; fetches those that lie elsewhere.
+    ///
+    /// - Parameter lockUse: nil: as the options say.
+    func resolve(_ path: String?, cache: Cache, console: Console, lockUse: LockUse? = nil) async throws
+        -> ResolvedProject
+    {
+        let request = ProjectRequest(
+            try project(path),
+            layerPath: layerPath,
+            variant: variant,
+            arguments: try BuildArgument.variables(arguments),
+            lockUse: lockUse ?? (locked ? .require : .obey),
+            isOffline: offline
+        )
+        let resolver = ProjectResolver(cache: cache) { text in
+            if console.isTerminal { console.status(text) } else { console.detail(text) }
+        }
+        let resolved = try await resolver.resolve(request)
+        console.clearStatus()
+        return resolved
     }
 }

@@ -5,6 +5,7 @@ import ArgumentParser
 import ImageBuilder
 import Layers
 import Model
+import Resolution
 
 /// `flashlayer why`
 struct Why: Operation {
@@ -72,7 +73,7 @@ struct Why: Operation {
                 advice: "'flashlayer devices --all' says of each disk why it may be written or not"
             )
         }
-        let plan = try await options.plan(project)
+        let plan = try await options.resolve(project, cache: try Cache(), console: console).plan
         let explanation = try explain(plan)
         Console.answer(try json ? JSONText.of(explanation) : WhyText(explanation).text)
     }

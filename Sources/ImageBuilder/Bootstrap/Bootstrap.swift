@@ -17,6 +17,8 @@ struct Bootstrap: Sendable {
     let mirror: String?
     /// Of the base phase.
     let key: Digest
+    /// Versions to be preferred.
+    let locked: [LockedPackage]
     let work: WorkFolder
     let accelerator: Accelerator
     let log: BuildLog
@@ -25,7 +27,8 @@ struct Bootstrap: Sendable {
     private var disk: String { work.file("disk.raw") }
 
     /// - Parameter entry: the folder that becomes the cache's entry.
-    func make(into entry: String) async throws {
+    /// - Returns: what is on the disk, and the packages that it is made of.
+    func make(into entry: String) async throws -> (GuestFacts, [LockedPackage]) {
         guard getuid() == 0 else {
             throw FlashlayerError(
                 .notPermitted,
@@ -46,7 +49,7 @@ struct Bootstrap: Sendable {
         )
         try await install(debian)
         try await makeDisk(layout, debian)
-        try BaseEntry.write(facts(layout), to: entry)
+        let facts = facts(layout)
         await WorkFolder.remove(root)
         log.tell(.activity("installing the boot loader"))
         try await installBootLoader(layout, entry: entry)
@@ -55,6 +58,18 @@ struct Bootstrap: Sendable {
             "convert", "-q", "-W", "-m", "8", "-f", "raw", "-O", "qcow2", disk, "\(entry)/disk.qcow2",
         ])
         unsafe unlink(disk)
+        return (facts, try installedPackages())
+    }
+
+    private var packageList: String { work.file("base-packages") }
+
+    private func installedPackages() throws -> [LockedPackage] {
+        let lines = FileManager.default.contents(atPath: packageList).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        let packages = lines.split(separator: "\n").compactMap { LockedPackage(line: String($0)) }
+        guard !packages.isEmpty else {
+            throw FlashlayerError(.fault, "mmdebstrap did not say what it has installed")
+        }
+        return packages
     }
 
     private func install(_ debian: DebianBootstrap) async throws {
@@ -64,9 +79,10 @@ struct Bootstrap: Sendable {
         let bootstrap = try Program("mmdebstrap", debianPackage: "mmdebstrap")
         // A mount namespace and a process namespace of its own: however it ends, no process and no mount is left.
         let unshare = try Program("unshare", debianPackage: "util-linux")
+        let pins = try pinOptions()
         let sources = work.file("sources.list")
         try HostFile.write(debian.sources, to: sources)
-        let outcome = try await SpaceWatch(path: work.path).during { [root, log] in
+        let outcome = try await SpaceWatch(path: work.path).during { [root, log, packageList] in
             try await unshare.outcome(
                 [
                     "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--", bootstrap.path,
@@ -75,7 +91,10 @@ struct Bootstrap: Sendable {
                     "--aptopt=APT::Install-Recommends \"false\"", "--aptopt=Acquire::Retries \"3\"",
                     // The disk is thrown away if anything fails: flushing after each package only costs time.
                     "--dpkgopt=force-unsafe-io",
-                    "--customize-hook=\(hook)", debian.suite, root, sources,
+                ] + pins + [
+                    "--customize-hook=\(hook)",
+                    "--customize-hook=download \(DebianBootstrap.packageList.shellQuoted) \(packageList.shellQuoted)",
+                    "--customize-hook=rm \"$1\(DebianBootstrap.packageList)\"", debian.suite, root, sources,
                 ],
                 environment: ["LC_ALL": "C.UTF-8", "TMPDIR": work.path]
             ) { line in
@@ -91,6 +110,19 @@ struct Bootstrap: Sendable {
             "Debian \(suite) cannot be installed from \(debian.mirror):\(told)",
             advice: "see whether this machine reaches that mirror and it has that suite; the whole log is \(log.path)"
         )
+    }
+
+    /// The locked versions, told to the apt that mmdebstrap uses; see apt_preferences(5).
+    private func pinOptions() throws -> [String] {
+        guard !locked.isEmpty else { return [] }
+        let file = work.file("pins")
+        let pins = locked.map { "Package: \($0.name)\nPin: version \($0.version)\nPin-Priority: 1001\n" }
+        try HostFile.write(pins.joined(separator: "\n"), to: file)
+        let place = DebianBootstrap.pins
+        return [
+            "--setup-hook=mkdir -p \"$1\(Path.parent(of: place))\"",
+            "--setup-hook=upload \(file.shellQuoted) \(place)",
+        ]
     }
 
     private func makeDisk(_ layout: DiskLayout, _ debian: DebianBootstrap) async throws {

@@ -94,6 +94,36 @@ package struct DebianBootstrap: Sendable, Equatable {
             """
     }
 
+    /// Where the hook leaves the list of packages, as lines of `LockedPackage`.
+    static let packageList = "/var/lib/flashlayer-packages"
+    /// Only there while mmdebstrap works.
+    static let pins = "/etc/apt/preferences.d/00flashlayer-lock"
+
+    /// Joins what is installed with what the mirror's lists say of it. A colon of a version is written so in names of files.
+    private static let listPackages = """
+        awk -F ': ' '
+            FNR == 1 { files++ }
+            $1 == "Package" { name = $2 }
+            $1 == "Status" { status = $2 }
+            $1 == "Version" { version = $2 }
+            $1 == "Architecture" { architecture = $2 }
+            $1 == "SHA256" { digest = $2 }
+            $0 == "" {
+                id = name " " version " " architecture
+                if (files == 1) {
+                    if (status == "install ok installed") wanted[id] = 1
+                } else if (id in wanted) {
+                    file = name "_" version "_" architecture ".deb"
+                    gsub(/:/, "%3a", file)
+                    print id, digest, file
+                    delete wanted[id]
+                }
+                status = ""
+            }
+            END { for (id in wanted) { print "no list has " id > "/dev/stderr"; failed = 1 }; exit failed }
+        ' "$root/var/lib/dpkg/status" "$root"/var/lib/apt/lists/*_Packages | LC_ALL=C sort > "$root\(packageList)"
+        """
+
     /// Run by mmdebstrap with the new root as its argument, as root of that system.
     package var customizeHook: String {
         var lines = ["#!/bin/sh", "set -eu", "root=$1"]
@@ -106,6 +136,8 @@ package struct DebianBootstrap: Sendable, Equatable {
         // What mmdebstrap was told for its own run is no setting of the new system.
         lines.append("rm -f \"$root/etc/apt/apt.conf.d/99mmdebstrap\" \"$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap\"")
         lines.append("rm -f \"$root/etc/apt/sources.list.d\"/0000*")
+        lines.append("rm -f \"$root\(Self.pins)\"")
+        lines.append(Self.listPackages)
         lines.append("chroot \"$root\" systemctl enable systemd-networkd.service")
         return lines.joined(separator: "\n") + "\n"
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Digests
 import FoundationEssentials
+import Glibc
 import Layers
 import Model
 import Resolution
@@ -13,6 +15,14 @@ struct BaseEntry: Sendable {
     let facts: GuestFacts
     /// Names this very disk: one that is made again with the same key is another one.
     let stamp: String
+    /// When the disk was complete, in seconds since 1970.
+    let time: Int
+    /// The packages of a bootstrap; nil for an image that was given.
+    let packages: [LockedPackage]?
+    /// What was asked for, to say later what changed.
+    let ingredients: [Ingredient]
+    /// See `identity(of:)`.
+    let packagesIdentity: String
     private let use: EntryUse
 
     var disk: String { "\(path)/disk.qcow2" }
@@ -24,21 +34,74 @@ struct BaseEntry: Sendable {
         guard
             let data = FileManager.default.contents(atPath: "\(path)/facts.json"),
             let facts = try? JSONDecoder().decode(GuestFacts.self, from: data),
-            let stamp = FileManager.default.contents(atPath: "\(path)/stamp"),
+            let data = FileManager.default.contents(atPath: "\(path)/origin.json"),
+            let origin = try? JSONDecoder().decode(Origin.self, from: data),
+            let identity = try? Self.identity(of: origin.packages ?? []),
             FileManager.default.fileExists(atPath: "\(path)/disk.qcow2"),
             let use = EntryUse(of: path)
         else { return nil }
         self.path = path
         self.facts = facts
-        self.stamp = String(decoding: stamp, as: UTF8.self)
+        stamp = origin.stamp
+        time = origin.time
+        packages = origin.packages
+        ingredients = origin.ingredients
+        packagesIdentity = identity
         self.use = use
     }
 
-    static func write(_ facts: GuestFacts, to path: String) throws {
+    private struct Origin: Codable {
+        let stamp: String
+        let time: Int
+        let packages: [LockedPackage]?
+        let ingredients: [Ingredient]
+    }
+
+    /// Names what is installed, whichever machine made the disk.
+    func identity(of base: Base) -> String {
+        switch base {
+        case .image(let path, let sha256): sha256 ?? path
+        case .bootstrap: packagesIdentity
+        }
+    }
+
+    /// What the lock says of it; nil for an image that was given.
+    var selection: BuildLock.Selection? {
+        packages.map { BuildLock.Selection(request: ingredients, packages: $0) }
+    }
+
+    static func identity(of packages: [LockedPackage]) throws -> String {
+        let lines = packages.map { "\($0.name) \($0.version) \($0.architecture) \($0.sha256)\n" }.sorted()
+        return try SHA256.digest(of: lines.joined()).hex
+    }
+
+    /// Puts what is known of a base beside its disk.
+    static func write(_ facts: GuestFacts, packages: [LockedPackage]?, ingredients: [Ingredient], to path: String)
+        throws
+    {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         try HostFile.write(try encoder.encode(facts), to: "\(path)/facts.json")
-        try HostFile.write(UUID().uuidString, to: "\(path)/stamp")
+        let origin = Origin(
+            stamp: UUID().uuidString,
+            time: Glibc.time(nil),
+            packages: packages,
+            ingredients: ingredients
+        )
+        try HostFile.write(try encoder.encode(origin), to: "\(path)/origin.json")
+    }
+}
+
+extension PackageFetch.Request {
+    /// For a plan upon a base.
+    init(_ plan: Plan, _ base: BaseEntry) {
+        self.init(
+            plan: plan,
+            names: BuildStages.debianPackages(of: plan, for: base.facts),
+            guest: base.facts,
+            state: base.packageState,
+            baseIdentity: base.identity(of: plan.base)
+        )
     }
 }
 

@@ -75,10 +75,36 @@ package struct ImageOutput: Sendable {
         return first.st_ino == second.st_ino && first.st_dev == second.st_dev
     }
 
-    /// Converts the disk, digests it, and puts everything in place: what has its final name is complete.
-    func write(_ disk: String, plan: Plan, packages: [InstalledPackage], work: WorkFolder, log: BuildLog) async throws
-        -> BuildResult
-    {
+    /// Converts the disk, digests it, and puts everything in place: what has its final name is complete. An image that is
+    /// there from an earlier build of the same, and was not touched since, stays.
+    func write(_ finished: FinishedDisk, plan: Plan, work: WorkFolder, log: BuildLog) async throws -> BuildResult {
+        let packages = try InstalledPackage.read(finished.packageList)
+        let records = OutputRecords(finished.checkpoint)
+        let record: OutputRecord
+        if let known = records.find(path, format) {
+            log.tell(.activity("\(path) is there already"))
+            record = known
+        } else {
+            record = try await convert(finished.disk, log)
+            records.note(record)
+        }
+        let result = BuildResult(
+            image: path,
+            format: format.rawValue,
+            size: record.size,
+            rawSha256: record.rawSha256,
+            imageDigest: record.imageDigest,
+            packages: packages
+        )
+        try HostFile.replaceIfOther(blockMap, with: record.blockMap)
+        try HostFile.replaceIfOther(
+            description,
+            with: try ImageDescription(plan: plan, result: result, log: self.log).json()
+        )
+        return result
+    }
+
+    private func convert(_ disk: String, _ log: BuildLog) async throws -> OutputRecord {
         let temporary = "\(path).part-\(getpid())"
         defer { unsafe unlink(temporary) }
         log.tell(.activity("writing \(path)"))
@@ -90,28 +116,23 @@ package struct ImageOutput: Sendable {
         }
         OutputOwner.adopt(temporary)
         log.tell(.activity("taking its digests"))
-        let source = try await ImageFormat.open(temporary)
-        let scan = try await Self.scan(source)
+        let scan = try await Self.scan(try await ImageFormat.open(temporary))
         guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
         try HostFile.flush(temporary)
-        let result = BuildResult(
-            image: path,
-            format: format.rawValue,
-            size: scan.size,
-            rawSha256: rawSha256,
-            imageDigest: try scan.imageDigest,
-            packages: packages
-        )
-        let map = try scan.blockMap.xml()
-        let text = try ImageDescription(plan: plan, result: result, log: self.log).json()
         // What describes the old image must never stand beside the new one.
         for stale in [blockMap, description] { unsafe unlink(stale) }
         guard unsafe rename(temporary, path) == 0 else {
             throw FlashlayerError.system("put the image into \(path)", .current, code: .cannotCreate)
         }
-        try HostFile.replace(blockMap, with: map)
-        try HostFile.replace(description, with: text)
-        return result
+        return OutputRecord(
+            path: Path.absolute(path),
+            format: format.rawValue,
+            identity: try FileIdentity(of: path),
+            size: scan.size,
+            rawSha256: rawSha256,
+            imageDigest: try scan.imageDigest,
+            blockMap: try scan.blockMap.xml()
+        )
     }
 
     private static func scan(_ source: any ImageSource) async throws -> ImageScan {

@@ -70,6 +70,8 @@ package enum ApplianceEvent: Codable, Sendable, Equatable {
     case emulated(reason: String)
     case started(Phase)
     case finished(Phase, seconds: Double)
+    /// A step of that kind has made this copy of the disk.
+    case checkpoint(path: String)
     /// What a command in the guest printed; `source` says which: `apt`, `kiosk/10-enable.sh`.
     case output(source: String, line: String)
     /// Something that a person should know and that is no failure.

@@ -3,28 +3,62 @@
 
 import Model
 
-/// Installs Debian packages that lie on a second drive, together with the lists that they were chosen by. The guest's own
-/// apt does it, by name and in one transaction, so that what was asked for is marked as such, and the rest as automatic.
+/// Installs Debian packages from a second drive, which is a package source of its own and holds exactly what was chosen.
+/// The guest's own apt does it, by name and in one transaction, so that what was asked for is marked as such, and the rest
+/// as automatic.
 package enum AptSteps {
+    /// What was chosen for a name.
+    package struct Version: Sendable, Equatable {
+        package let name: String
+        package let version: String
+        package let architecture: String
+
+        package init(name: String, version: String, architecture: String) {
+            self.name = name
+            self.version = version
+            self.architecture = architecture
+        }
+    }
+
     /// `-name` is how a layer says that a package must not be there; apt writes it `name-`.
     package static func argument(_ package: String) -> String {
         package.hasPrefix("-") ? "\(package.dropFirst())-" : package
     }
 
+    /// What is said to apt once it is settled which version an entry stands for. An entry that nothing was chosen for is
+    /// installed already.
+    static func argument(_ package: String, chosen: [Version]) -> String {
+        guard !package.hasPrefix("-") else { return argument(package) }
+        let name = package.prefix { $0 != "=" && $0 != "/" }
+        let plain = name.prefix { $0 != ":" }
+        let architecture = name.dropFirst(plain.count + 1)
+        let match = chosen.first { version in
+            version.name == plain && (architecture.isEmpty || version.architecture == architecture)
+        }
+        return match.map { "\(name)=\($0.version)" } ?? String(name)
+    }
+
     /// - Parameters:
-    ///   - drive: the number of the drive that holds `archives` and `lists`.
+    ///   - drive: the number of the drive that is the package source.
     ///   - recommends: nil leaves it to the guest's own configuration.
-    package static func install(_ packages: [String], fromDrive drive: Int, recommends: Bool?) -> [GuestStep] {
-        var arguments = ["/usr/bin/apt-get", "install", "--yes", "--no-download", "-q"]
-        arguments += options(recommends: recommends).flatMap { ["-o", $0] }
-        arguments += ["--"] + packages.map(argument)
+    package static func install(
+        _ packages: [String],
+        chosen: [Version],
+        fromDrive drive: Int,
+        recommends: Bool?
+    ) -> [GuestStep] {
+        let options = options(recommends: recommends).flatMap { ["-o", $0] }
+        let update = (["exec", "/usr/bin/apt-get", "update", "-q"] + options).map(\.shellQuoted).joined(separator: " ")
+        let install = ["/usr/bin/apt-get", "install", "--yes", "-q", "--allow-downgrades"] + options + ["--"]
         return [
             .mountDrive(drive, at: GuestFolder.packages),
+            .write("\(GuestFolder.scratch)/sources.list", contents: source, mode: 0o644),
             .run(GuestCommand(shell: prepare, source: "packages", title: "preparing to install packages")),
+            .run(GuestCommand(shell: update, source: "apt", environment: environment, title: "reading the packages")),
             .run(
                 GuestCommand(
                     source: "apt",
-                    arguments: arguments,
+                    arguments: install + packages.map { argument($0, chosen: chosen) },
                     environment: environment,
                     failure: .packagesFailed,
                     title: "installing packages: apt-get"
@@ -34,12 +68,16 @@ package enum AptSteps {
         ]
     }
 
+    /// Every file was checked by its digest before it came here; see sources.list(5).
+    private static let source = "deb [trusted=yes] file:\(GuestFolder.packages) ./\n"
+
     private static func options(recommends: Bool?) -> [String] {
-        let folder = GuestFolder.packages
         var options = [
-            "Dir::State::lists=\(folder)/lists", "Dir::Cache::archives=\(folder)/archives",
-            // The drive is read-only, and nobody else is here.
-            "Debug::NoLocking=1", "APT::Sandbox::User=root", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+            "Dir::Etc::sourcelist=\(GuestFolder.scratch)/sources.list", "Dir::Etc::sourceparts=/dev/null",
+            // What is preferred to what was decided when the packages were chosen.
+            "Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=/dev/null",
+            "Dir::State::lists=\(GuestFolder.scratch)/lists", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
+            "APT::Sandbox::User=root",
             // A file that a layer laid down early is not asked about; see dpkg(1).
             "DPkg::Options::=--force-confdef", "DPkg::Options::=--force-confold",
             // The disk is thrown away if anything fails.
@@ -62,6 +100,7 @@ package enum AptSteps {
     /// The initramfs and the boot loader's menu are made once at the end, not once for each package that asks: where
     /// machines are emulated, each takes minutes.
     private static let prepare = """
+        mkdir -p \(GuestFolder.notes) \(GuestFolder.scratch)/lists/partial
         if [ ! -e /usr/sbin/policy-rc.d ]; then
             printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
             chmod 755 /usr/sbin/policy-rc.d
@@ -69,7 +108,7 @@ package enum AptSteps {
         fi
         for name in update-initramfs update-grub; do
             dpkg-divert --quiet --local --rename --divert /usr/sbin/$name.deferred --add /usr/sbin/$name
-            printf '#!/bin/sh\\n: > \(GuestFolder.scratch)/stale-%s\\n' $name > /usr/sbin/$name
+            printf '#!/bin/sh\\n: > \(GuestFolder.notes)/stale-%s\\n' $name > /usr/sbin/$name
             chmod 755 /usr/sbin/$name
         done
         """

@@ -7,8 +7,16 @@ package enum FinishSteps {
     /// What the guest's package manager says is installed, as lines of name, version and architecture with tabs between.
     package static let packageList = "\(GuestFolder.scratch)/installed"
 
-    /// Run before anything is changed: what is newer than this file was changed by the build.
-    package static let begin: GuestStep = .write("\(GuestFolder.scratch)/begin", contents: "", mode: 0o600)
+    /// What is newer than this file was changed by the build.
+    ///
+    /// - Parameter time: when the base was complete, in seconds since 1970: a build that goes on from a checkpoint did not
+    ///   make all changes itself.
+    package static func begin(_ time: Int) -> [GuestStep] {
+        [
+            .write("\(GuestFolder.scratch)/begin", contents: "", mode: 0o600),
+            .setTime("\(GuestFolder.scratch)/begin", seconds: time),
+        ]
+    }
 
     /// - Parameter kernelArguments: to be added; empty where the base has them already.
     package static func boot(kernelArguments: [String]) -> [GuestStep] {
@@ -52,7 +60,8 @@ package enum FinishSteps {
             done
             return 1
         }
-        menu=\(GuestFolder.scratch)/stale-update-grub
+        mkdir -p \(GuestFolder.notes)
+        menu=\(GuestFolder.notes)/stale-update-grub
         if command -v update-initramfs > /dev/null; then
             for kernel in /boot/vmlinuz-*; do
                 [ -e "$kernel" ] || continue
@@ -61,7 +70,7 @@ package enum FinishSteps {
                 if [ ! -e $initramfs ]; then
                     update-initramfs -c -k $version
                     : > $menu
-                elif [ -e \(GuestFolder.scratch)/stale-update-initramfs ] && [ $begin -nt $initramfs ] ||
+                elif [ -e \(GuestFolder.notes)/stale-update-initramfs ] && [ $begin -nt $initramfs ] ||
                     changed $initramfs /etc/initramfs-tools /usr/share/initramfs-tools /etc/modprobe.d /etc/modules \\
                         /etc/crypttab /lib/modules/$version; then
                     update-initramfs -u -k $version
@@ -163,6 +172,8 @@ package enum FinishSteps {
         drop /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease \\
             /var/lib/NetworkManager/secret_key /var/lib/NetworkManager/timestamps
 
+        rm -rf \(GuestFolder.notes)
+
         # What makes this one machine.
         drop $seeds
         drop /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
@@ -202,8 +213,9 @@ package enum FinishSteps {
         for path in $seeds /etc/ssh/ssh_host_*_key /var/lib/apt/lists/*Release /var/cache/apt/archives/*.deb; do
             [ ! -e "$path" ] || kept "$path" || complain "$path"
         done
-        for path in /usr/sbin/*.deferred /usr/sbin/policy-rc.d; do
-            [ ! -e "$path" ] || [ ! -e \(GuestFolder.scratch)/policy-is-ours ] || complain "$path"
+        [ ! -e \(GuestFolder.notes) ] || complain \(GuestFolder.notes)
+        for path in /usr/sbin/*.deferred; do
+            [ ! -e "$path" ] || complain "$path"
         done
         exit $left
         """

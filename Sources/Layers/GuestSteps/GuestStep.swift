@@ -21,9 +21,13 @@ package enum GuestStep: Codable, Sendable, Equatable {
     case trim([String])
     /// Unmounts everything; whatever still holds a file system is a failure, since the disk would not be clean.
     case unmount
+    /// Copies the first drive's image file to this path, as it is now: nothing is mounted.
+    case checkpoint(hostPath: String)
 
     // Files
     case makeFolder(String)
+    /// Sets the time of the last change of a file, in seconds since 1970.
+    case setTime(String, seconds: Int)
     case write(String, contents: String, mode: UInt16)
     case upload(hostPath: String, to: String, mode: UInt16)
     case link(String, target: String)
@@ -93,8 +97,10 @@ package struct GuestCommand: Codable, Sendable, Equatable {
     ]
 }
 
-/// Where things are put in the guest while it is built. All of it is memory: none of it is ever on the disk.
+/// Where things are put in the guest while it is built. All but the notes is memory, and never on the disk.
 package enum GuestFolder {
+    /// What one phase leaves for a later one, which may find it on a checkpoint's disk. The last phase removes it.
+    package static let notes = "/var/lib/flashlayer-build"
     package static let scratch = "/run/flashlayer"
     package static let packages = "/run/flashlayer/packages"
 }

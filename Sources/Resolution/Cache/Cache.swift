@@ -8,11 +8,20 @@ import Model
 
 /// Where results of phases, downloads and unfinished work are kept.
 ///
-///     base/KEY/      a base: its disk, what is known of it, what its package manager knows
-///     finished/KEY/  what a build made of a base: the disk's difference, the list of its packages
-///     debs/          packages that were downloaded
-///     work/NAME/     what a build that runs is making; nothing there is ever trusted by another
+///     base/KEY/         a base: its disk, what is known of it, what its package manager knows
+///     checkpoints/KEY/  what a part of a build made of a base: the disk's difference, and what it is of
+///     debs/             packages that were downloaded
+///     images/           base images that were downloaded, by their digests
+///     git/              repositories of layers, and the folders of their commits
+///     digests/          digests of large files of this machine, as long as those stay what they are
+///     locks/            locks of builds that have no recipe
+///     work/NAME/        what a build that runs is making; nothing there is ever trusted by another
 package struct Cache: Sendable {
+    /// What is worth listing and pruning.
+    package enum Kind: String, Sendable, CaseIterable {
+        case base, checkpoints, debs, images, git
+    }
+
     package let path: String
 
     /// `$FLASHLAYER_CACHE`, else /var/cache/flashlayer as root, else below the user's own cache folder.
@@ -41,7 +50,7 @@ package struct Cache: Sendable {
 
     /// Makes its folders.
     package func prepare() throws {
-        for folder in ["base", "debs", "finished", "work"] {
+        for folder in ["base", "checkpoints", "debs", "work"] {
             try Self.makeFolder("\(path)/\(folder)")
         }
     }
@@ -62,7 +71,14 @@ package struct Cache: Sendable {
 
     package func base(_ key: Digest) -> String { "\(path)/base/\(key.hex)" }
 
-    package func finished(_ key: Digest) -> String { "\(path)/finished/\(key.hex)" }
+    package func checkpoint(_ key: Digest) -> String { "\(path)/checkpoints/\(key.hex)" }
+
+    /// The paths of what lies in one of the folders, less the locks of builds that run.
+    package func entries(of kind: Kind) -> [String] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/\(kind.rawValue)")) ?? []
+        return names.filter { !$0.hasSuffix(".lock") && !$0.hasSuffix(".part") }
+            .map { "\(path)/\(kind.rawValue)/\($0)" }
+    }
 
     /// Free bytes of the file system that holds the cache.
     package static func freeSpace(at path: String) -> UInt64? {

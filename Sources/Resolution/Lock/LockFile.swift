@@ -102,6 +102,7 @@ package struct LockFile: Sendable, Equatable {
         } catch {
             throw FlashlayerError(.fault, "cannot write the lock: \(error)")
         }
+        try Cache.makeFolder(Path.parent(of: path))
         try HostFile.replace(path, with: text)
         return true
     }

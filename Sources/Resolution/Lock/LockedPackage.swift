@@ -34,13 +34,18 @@ package struct LockedPackage: Sendable, Equatable {
 extension LockedPackage: Codable {
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
-        let fields = try container.decode(String.self).split(separator: " ").map(String.init)
-        guard fields.count == 5, Digest(hex: fields[3]) != nil, !fields[4].contains("/") else {
+        guard let package = LockedPackage(line: try container.decode(String.self)) else {
             throw DecodingError.dataCorruptedError(
                 in: container,
                 debugDescription: "a package is 'NAME VERSION ARCHITECTURE SHA256 FILE'"
             )
         }
+        self = package
+    }
+
+    package init?(line: String) {
+        let fields = line.split(separator: " ").map(String.init)
+        guard fields.count == 5, Digest(hex: fields[3]) != nil, !fields[4].contains("/") else { return nil }
         self.init(name: fields[0], version: fields[1], architecture: fields[2], sha256: fields[3], file: fields[4])
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import ImageBuilder
+import Resolution
 import Testing
 
 @Suite("A guest's package sources, read here")

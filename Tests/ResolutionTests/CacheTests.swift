@@ -7,8 +7,6 @@ import Resolution
 import TestSupport
 import Testing
 
-@testable import ImageBuilder
-
 @Suite("The cache")
 struct CacheTests {
     @Test("a lock is held by one at a time, and leaves no file")
@@ -36,22 +34,6 @@ struct CacheTests {
         waiting.cancel()
         await #expect(throws: CancellationError.self) { _ = try await waiting.value }
         withExtendedLifetime(held) {}
-    }
-
-    @Test("the eight newest results are kept, however many builds hold locks beside them")
-    func prune() async throws {
-        let folder = try TemporaryFolder()
-        for age in 0..<10 {
-            let entry = folder.file("finished/\(age)")
-            try folder.write("disk", to: "finished/\(age)/disk.qcow2")
-            try folder.write("", to: "finished/\(age).lock")
-            var times = [timeval](repeating: timeval(tv_sec: 10_000 - age, tv_usec: 0), count: 2)
-            #expect(unsafe utimes(entry, &times) == 0)
-        }
-        await FinishedEntry.prune(Cache(path: folder.path))
-        let left = try FileManager.default.contentsOfDirectory(atPath: folder.file("finished"))
-        #expect(left.filter { !$0.hasSuffix(".lock") }.sorted() == (0..<8).map { "\($0)" })
-        #expect(left.count { $0.hasSuffix(".lock") } == 10)
     }
 
     @Test("a folder of a build that was killed is removed by the next one; that of a running build is not")

@@ -6,44 +6,35 @@ import Glibc
 import Layers
 import Model
 import Programs
-import Resolution
 
-/// The guest's apt, played on this machine: its sources, keys, pins and installed packages decide what is fetched; of this
+/// The guest's apt, played on this machine: its sources, keys, pins and installed packages decide what is chosen; of this
 /// machine's own apt nothing is used but the program and the way out to the network.
 struct AptRoot: Sendable {
-    /// A package as it will be installed.
-    struct Download: Sendable, Equatable {
-        /// `figlet_2.2.5-3+b1_amd64.deb`
-        let file: String
-        let sha256: String?
-
-        /// `figlet`
-        var name: String { String(file.prefix { $0 != "_" }) }
-    }
-
     private let root: String
     private let settings: String
-    private let cache: Cache
-    private let log: BuildLog
+    private let tell: BuildObserver
 
     /// - Parameters:
-    ///   - state: the archive that `PackageState` left.
+    ///   - state: a tar archive of what the guest's package manager knows.
+    ///   - architecture: of the guest, as libguestfs names it.
     ///   - early: files that layers bring for the package manager.
-    init(in work: WorkFolder, state: String, architecture: String, early: [OverlayEntry], cache: Cache, log: BuildLog)
-        async throws
-    {
+    init(
+        in work: WorkFolder,
+        state: String,
+        architecture: String,
+        early: [OverlayEntry],
+        tell: @escaping BuildObserver
+    ) async throws {
         root = work.file("apt")
         settings = work.file("apt.conf")
-        self.cache = cache
-        self.log = log
+        self.tell = tell
         try Cache.makeFolder(root)
         try await Program("tar", debianPackage: "tar").run([
             "--extract", "--file", state, "--directory", root, "--no-same-owner",
         ])
         for folder in [
             "etc/apt/sources.list.d", "etc/apt/preferences.d", "etc/apt/trusted.gpg.d", "etc/apt/apt.conf.d",
-            "lists/partial",
-            "archives/partial", "none", "var/lib/dpkg", "var/lib/apt",
+            "lists/partial", "archives/partial", "none", "var/lib/dpkg", "var/lib/apt",
         ] {
             try Cache.makeFolder("\(root)/\(folder)")
         }
@@ -56,69 +47,84 @@ struct AptRoot: Sendable {
     /// Settings of the guest's apt that decide which packages are chosen. No others are used here: some would run programs.
     private static let guestKeys = ["APT::Install-Recommends", "APT::Install-Suggests", "APT::Default-Release"]
 
-    /// - Throws: `packages-failed` when a source cannot be read or a name stands for nothing.
-    func resolve(_ packages: [String], recommends: Bool?, askedFor: (String) -> String) async throws -> [Download] {
-        log.tell(.activity("reading the package lists"))
+    /// Reads the lists of the guest's sources.
+    ///
+    /// - Throws: `packages-failed`.
+    func update() async throws {
+        tell(.activity("reading the package lists"))
         try await apt(
             ["update", "-q", "-o", "APT::Update::Error-Mode=any"],
             what: "reading the guest's package sources"
         )
-        return try await list(Self.request(packages, recommends), askedFor: askedFor)
     }
 
-    /// Brings here what is not in the cache yet.
-    func download(_ list: [Download], for packages: [String], recommends: Bool?) async throws {
-        for download in list {
-            // A copy that is broken is found by apt, which knows the digest, and fetched again.
-            unsafe link("\(cache.debs)/\(download.file)", "\(root)/archives/\(download.file)")
+    /// Prefers these versions to all others. Those whose files are at hand can be had even if no source has them any more.
+    func prefer(_ packages: [LockedPackage], from repository: String?) throws {
+        let pins = packages.map {
+            "Package: \($0.name)\nPin: version \($0.version)\nPin-Priority: 1001\n"
         }
-        log.tell(.activity("fetching \(list.count) packages"))
-        try await apt(
-            ["install", "--yes", "-q", "--download-only"] + Self.request(packages, recommends),
-            what: "fetching packages"
-        )
-        for download in list {
-            unsafe link("\(root)/archives/\(download.file)", "\(cache.debs)/\(download.file)")
-        }
+        try HostFile.write(pins.joined(separator: "\n"), to: "\(root)/etc/apt/preferences.d/00flashlayer-lock")
+        guard let repository else { return }
+        let source = "deb [trusted=yes] file:\(repository) ./\n"
+        try HostFile.write(source, to: "\(root)/etc/apt/sources.list.d/flashlayer-lock.list")
     }
 
-    private static func request(_ packages: [String], _ recommends: Bool?) -> [String] {
+    /// What would be installed.
+    ///
+    /// - Parameter askedFor: who asks for a package of this name.
+    /// - Throws: `packages-failed` when a name stands for nothing, or they cannot be installed together.
+    func resolve(_ packages: [String], recommends: Bool?, askedFor: (String) -> String) async throws -> [LockedPackage]
+    {
         let choice = recommends.map { ["-o", "APT::Install-Recommends=\($0)"] } ?? []
-        return choice + ["--"] + packages.map(AptSteps.argument)
-    }
-
-    /// Makes a disk of the lists and archives.
-    func makeDrive(_ downloads: [Download], at path: String) async throws {
-        let folder = "\(root)/drive"
-        try Cache.makeFolder("\(folder)/archives/partial")
-        guard unsafe rename("\(root)/lists", "\(folder)/lists") == 0 else {
-            throw FlashlayerError.system("move \(root)/lists", .current, code: .cannotCreate)
-        }
-        for download in downloads {
-            guard unsafe link("\(root)/archives/\(download.file)", "\(folder)/archives/\(download.file)") == 0 else {
-                throw FlashlayerError(.packagesFailed, "the package \(download.file) was not fetched")
-            }
-        }
-        // The guest's apt would set these modes, and cannot: the drive is read-only.
-        for (name, mode) in [("archives/partial", 0o700), ("lists/partial", 0o700), ("lists/auxfiles", 0o755)] {
-            _ = unsafe chmod("\(folder)/\(name)", mode_t(mode))
-        }
-        let used = try await Program("du", debianPackage: "coreutils").run(["-sx", "--block-size=1M", folder])
-        let mebibytes = used.split(whereSeparator: \.isWhitespace).first.flatMap { Int($0) } ?? 0
-        try await Program("mke2fs", debianPackage: "e2fsprogs").run([
-            "-q", "-F", "-t", "ext2", "-b", "4096", "-m", "0", "-d", folder, path, "\(mebibytes + mebibytes / 8 + 16)M",
-        ])
-    }
-
-    private func list(_ arguments: [String], askedFor: (String) -> String) async throws -> [Download] {
-        let outcome = try await run(["install", "--yes", "-qq", "--print-uris"] + arguments)
+        let outcome = try await run(
+            ["install", "--yes", "-qq", "--print-uris"] + choice + ["--"] + packages.map(AptSteps.argument)
+        )
         guard outcome.status == 0 else { throw refusal(outcome, askedFor: askedFor) }
-        return outcome.output.split(separator: "\n").compactMap { line in
-            let fields = line.split(separator: " ")
-            guard line.hasPrefix("'"), fields.count >= 3 else { return nil }
-            let digest = fields.dropFirst(3).first { $0.hasPrefix("SHA256:") }
-            return Download(file: String(fields[1]), sha256: digest.map { String($0.dropFirst("SHA256:".count)) })
+        return try outcome.output.split(separator: "\n").filter { $0.hasPrefix("'") }.map { try package(String($0)) }
+    }
+
+    /// `'http://deb.debian.org/debian/pool/main/j/jq/jq_1.6-2.1_amd64.deb' jq_1.6-2.1_amd64.deb 64924 SHA256:...`
+    private func package(_ line: String) throws -> LockedPackage {
+        let fields = line.split(separator: " ").map(String.init)
+        let file = fields.count > 2 ? fields[1] : ""
+        let parts = file.hasSuffix(".deb") ? file.dropLast(4).split(separator: "_").map(String.init) : []
+        let digest = fields.first { $0.hasPrefix("SHA256:") }?.dropFirst("SHA256:".count)
+        guard parts.count == 3, let digest else {
+            throw FlashlayerError(
+                .packagesFailed,
+                "a package source of the guest gives no SHA-256 for \(parts.first ?? line)",
+                advice: "use a repository that lists SHA256 digests; all made by current tools do"
+            )
         }
+        // apt writes the colon of an epoch so in names of files.
+        let version = parts[1].replacing("%3a", with: ":")
+        return LockedPackage(
+            name: parts[0],
+            version: version,
+            architecture: parts[2],
+            sha256: String(digest),
+            file: file
+        )
+    }
+
+    /// Brings exactly these files into a folder.
+    ///
+    /// - Throws: `packages-failed`, naming what the sources do not have any more.
+    func download(_ packages: [LockedPackage], to folder: String) async throws {
+        guard !packages.isEmpty else { return }
+        tell(.activity("fetching \(packages.count) packages"))
+        let names = packages.map { package in
+            let architecture = package.architecture == "all" ? "" : ":\(package.architecture)"
+            return "\(package.name)\(architecture)=\(package.version)"
+        }
+        let outcome = try await run(["download", "-q", "--"] + names, workingDirectory: folder)
+        guard outcome.status != 0 else { return }
+        let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("E: ") }.map { $0.dropFirst(3) }
+        throw FlashlayerError(
+            .packagesFailed,
+            "fetching packages failed:\n  \(lines.prefix(5).joined(separator: "\n  "))",
+            advice: "if a version is gone from the sources, choose anew: flashlayer update"
+        )
     }
 
     /// apt says "E: Unable to locate package NAME", among others.
@@ -143,7 +149,7 @@ struct AptRoot: Sendable {
 
     private func apt(_ arguments: [String], what: String) async throws {
         let outcome = try await run(arguments)
-        for line in outcome.output.split(separator: "\n") { log.tell(.output(source: "apt", line: String(line))) }
+        for line in outcome.output.split(separator: "\n") { tell(.output(source: "apt", line: String(line))) }
         guard outcome.status != 0 else { return }
         let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("E: ") || $0.hasPrefix("W: ") }
         throw FlashlayerError(
@@ -153,12 +159,13 @@ struct AptRoot: Sendable {
         )
     }
 
-    private func run(_ arguments: [String]) async throws -> Program.Outcome {
+    private func run(_ arguments: [String], workingDirectory: String? = nil) async throws -> Program.Outcome {
         try await Program("apt-get", debianPackage: "apt").outcome(
             arguments,
-            environment: ["APT_CONFIG": settings, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"]
-        ) { [log] line in
-            log.tell(.output(source: "apt", line: line))
+            environment: ["APT_CONFIG": settings, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"],
+            workingDirectory: workingDirectory
+        ) { [tell] line in
+            tell(.output(source: "apt", line: line))
         }
     }
 
@@ -255,6 +262,7 @@ struct AptRoot: Sendable {
             APT::Sandbox::User "";
             APT::Get::AllowUnauthenticated "false";
             Acquire::Languages "none";
+            Acquire::ForceHash "SHA256";
             Acquire::Retries "3";
             \((guest + proxies).joined(separator: "\n"))
 

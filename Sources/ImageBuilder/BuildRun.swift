@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import FoundationEssentials
+import Layers
+import Model
+import Programs
+import Resolution
+
+/// The part of a build behind its base: goes on from the last checkpoint that holds, and leaves new ones.
+struct BuildRun: Sendable {
+    let project: ResolvedProject
+    let base: BaseEntry
+    let segments: [BuildSegment]
+    let packages: PackageFetch?
+    let secrets: [BuildSecret]
+    let cache: Cache
+    let work: WorkFolder
+    let log: BuildLog
+
+    private var plan: Plan { project.plan }
+
+    /// The disk behind the last phase.
+    ///
+    /// - Parameter start: what happens before the first phase counts from here.
+    func finished(refreshing refresh: Set<Phase>, since start: ContinuousClock.Instant) async throws -> FinishedDisk {
+        let kept = segments.lastKept(refreshing: refresh)
+        // A checkpoint may be removed between the look and the use: then it is not there, and an earlier one serves.
+        if let kept, let checkpoint = Checkpoint(at: segments[kept].checkpoint) {
+            checkpoint.touch()
+            tellCached(through: kept)
+            if kept == segments.count - 1 { return FinishedDisk(checkpoint) }
+            try await run(from: kept + 1, upon: checkpoint, since: start)
+        } else {
+            try await run(from: 0, upon: nil, since: start)
+        }
+        if let last = segments.last, let checkpoint = Checkpoint(at: last.checkpoint) {
+            return FinishedDisk(checkpoint)
+        }
+        return FinishedDisk(folder: folder(of: segments.count - 1))
+    }
+
+    private func folder(of segment: Int) -> String { work.file("checkpoint-\(segment)") }
+
+    /// A phase is cached when the last of its parts is.
+    private func tellCached(through kept: Int) {
+        for phase in Phase.allCases where phase != .base {
+            guard let last = segments.lastIndex(where: { $0.phase == phase }), last <= kept else { continue }
+            log.tell(.cached(phase))
+        }
+    }
+
+    /// Everything from one part on, in one launch of the appliance.
+    private func run(from first: Int, upon checkpoint: Checkpoint?, since start: ContinuousClock.Instant) async throws {
+        try HostCheck.appliance()
+        let accelerator = try await HostAccelerator.find()
+        if let note = accelerator.note { log.tell(.note(note)) }
+        let last = segments.count - 1
+        for segment in first...last { try Cache.makeFolder(folder(of: segment)) }
+        let disk = "\(folder(of: last))/disk.qcow2"
+        if let checkpoint {
+            try await Program("cp", debianPackage: "coreutils").run([
+                "--sparse=always", "--reflink=auto", "--", checkpoint.disk, disk,
+            ])
+        } else {
+            try await QEMU.image().run(["create", "-q", "-f", "qcow2", "-b", base.disk, "-F", "qcow2", disk])
+        }
+        var drives = [ApplianceJob.Drive(path: disk, format: "qcow2", readOnly: false)]
+        var chosen: (drive: Int, chosen: [AptSteps.Version])?
+        let phases = Set(segments[first...].map(\.phase))
+        if let packages, phases.contains(.packages) {
+            let drive = work.file("packages.img")
+            try await packages.makeDrive(at: drive)
+            drives.append(.init(path: drive, format: "raw", readOnly: true))
+            let versions = packages.selection.packages.map {
+                AptSteps.Version(name: $0.name, version: $0.version, architecture: $0.architecture)
+            }
+            chosen = (drive: 1, chosen: versions)
+        }
+        let stages = BuildStages(
+            plan: plan,
+            guest: base.facts,
+            earlyArchive: phases.contains(.packages) ? try await archive(plan.earlyFiles, "early.tar") : nil,
+            overlayArchive: phases.contains(.configs) ? try await archive(plan.mergedOverlay, "overlay.tar") : nil,
+            packages: chosen,
+            hasNetwork: !project.isOffline,
+            packageList: "\(folder(of: last))/installed"
+        )
+        let temporary = work.file("appliance")
+        try Cache.makeFolder(temporary)
+        let job = ApplianceJob(
+            drives: drives,
+            accelerator: accelerator.accelerator,
+            network: phases.contains { stages.needsNetwork($0) },
+            temporaryFolder: temporary,
+            stages: try jobStages(from: first, stages)
+        )
+        log.tell(.activity("starting the appliance"))
+        try await CheckpointKeeper.keeping { [self] path in
+            guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else { return }
+            try await keep(index)
+        } during: { [log] report in
+            try await ApplianceRun(job: job, log: log, phases: .shown(since: start), onCheckpoint: report).run()
+        }
+        if isKept(segments[last]) { try await keep(last) }
+    }
+
+    private func jobStages(from first: Int, _ stages: BuildStages) throws -> [ApplianceJob.Stage] {
+        let last = segments.count - 1
+        var list: [ApplianceJob.Stage] = []
+        for index in first...last {
+            let segment = segments[index]
+            let steps = try stages.steps(segment.phase, layer: segment.layer)
+            var all: [GuestStep] = []
+            if !steps.isEmpty {
+                all = [.mount(base.facts.mounts)] + FinishSteps.begin(base.time)
+                if segment.phase == .scripts { all += ScriptSteps.lay(secrets) }
+                all += steps + [.unmount]
+                if index != last, isKept(segment) {
+                    all.append(.checkpoint(hostPath: "\(folder(of: index))/disk.qcow2"))
+                }
+            }
+            if list.last?.phase == segment.phase {
+                list[list.count - 1].steps += all
+            } else {
+                list.append(.init(segment.phase, all))
+            }
+        }
+        return list
+    }
+
+    /// Scripts that should have had the network and did not may have done less: nothing after them is kept.
+    private func isKept(_ segment: BuildSegment) -> Bool {
+        let isCutOff = project.isOffline && plan.image.network && plan.layers.contains { !$0.scripts.isEmpty }
+        return !isCutOff || segment.phase == .packages || segment.phase == .configs
+    }
+
+    private func keep(_ index: Int) async throws {
+        let segment = segments[index]
+        let origin = Checkpoint.Origin(
+            project: plan.name,
+            variant: plan.variant,
+            phase: segment.phase,
+            layer: segment.layer,
+            ingredients: segment.ingredients,
+            parent: base.path
+        )
+        try await Checkpoint.keep(folder(of: index), origin, at: segment.checkpoint)
+    }
+
+    private func archive(_ entries: [OverlayEntry], _ name: String) async throws -> String? {
+        guard !entries.isEmpty else { return nil }
+        let path = work.file(name)
+        try await OverlayArchive.write(entries, to: path)
+        return path
+    }
+}
+
+/// The disk that a build ends with, whether or not it is in the cache.
+struct FinishedDisk: Sendable {
+    let disk: String
+    let packageList: String
+    /// nil: the disk is in nobody's cache.
+    let checkpoint: Checkpoint?
+
+    init(_ checkpoint: Checkpoint) {
+        disk = checkpoint.disk
+        packageList = checkpoint.packageList
+        self.checkpoint = checkpoint
+    }
+
+    init(folder: String) {
+        disk = "\(folder)/disk.qcow2"
+        packageList = "\(folder)/installed"
+        checkpoint = nil
+    }
+}
+
+/// Takes care of checkpoints beside the build that makes them: checking and flushing them holds nobody up.
+enum CheckpointKeeper {
+    /// - Parameters:
+    ///   - keep: is given one path after the other.
+    ///   - work: reports paths as they are ready.
+    static func keeping(
+        _ keep: @escaping @Sendable (String) async throws -> Void,
+        during work: @escaping @Sendable (_ report: @escaping @Sendable (String) -> Void) async throws -> Void
+    ) async throws {
+        let (paths, continuation) = AsyncStream.makeStream(of: String.self)
+        let keeper = Task {
+            for await path in paths { try await keep(path) }
+        }
+        try await withTaskCancellationHandler {
+            do {
+                try await work { continuation.yield($0) }
+            } catch {
+                // What was reported before the failure is complete: it is kept, and the next build goes on from there.
+                continuation.finish()
+                _ = await keeper.result
+                throw error
+            }
+            continuation.finish()
+            try await keeper.value
+        } onCancel: {
+            keeper.cancel()
+        }
+    }
+}

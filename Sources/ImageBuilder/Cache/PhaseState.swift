@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+package import Layers
+import Model
+package import Resolution
+
+/// Whether a build would find the result of a phase, and why, for a person. Nothing is fetched to find out.
+package struct PhaseState: Sendable, Equatable {
+    package let phase: PlannedPhase
+    package let isCached: Bool
+    package let reason: String
+
+    /// Of all phases, in order.
+    package static func all(of project: ResolvedProject, in cache: Cache) async throws -> [PhaseState] {
+        let plan = project.plan
+        let unresolved = try plan.phases()
+        guard let base = try BaseBuild.kept(for: project, in: cache) else {
+            return unresolved.map { phase in
+                let reason = phase.phase == .base ? whyNoBase(phase, cache) : "after the base"
+                return PhaseState(phase: phase, isCached: false, reason: reason)
+            }
+        }
+        let (selection, doubt) = try packages(project, base)
+        let phases = try plan.phases(resolved: selection.map { [.packages: $0.packages.map(\.ingredient)] } ?? [:])
+        let segments = try BuildSegment.all(of: phases, base: base, cache: cache)
+        let kept = doubt == nil ? segments.lastKept(refreshing: []) ?? -1 : -1
+        var isFirst = true
+        return phases.map { phase in
+            if phase.phase == .base {
+                return PhaseState(phase: phase, isCached: true, reason: "made by an earlier build")
+            }
+            let last = segments.lastIndex { $0.phase == phase.phase } ?? 0
+            if last <= kept { return PhaseState(phase: phase, isCached: true, reason: "made by an earlier build") }
+            defer { isFirst = false }
+            if isFirst, let doubt { return PhaseState(phase: phase, isCached: false, reason: doubt) }
+            return PhaseState(
+                phase: phase,
+                isCached: false,
+                reason: reason(phase, segments, kept, plan, cache, isFirst)
+            )
+        }
+    }
+
+    /// What the lock says about the packages; or why that is not known before a build.
+    private static func packages(_ project: ResolvedProject, _ base: BaseEntry) throws -> (
+        BuildLock.Selection?, String?
+    ) {
+        let request = PackageFetch.Request(project.plan, base)
+        guard !request.names.isEmpty else { return (nil, nil) }
+        guard project.lockUse != .renew, let locked = project.lock?.build.packages else {
+            return (nil, "the versions of its packages are not locked yet: a build asks for them")
+        }
+        if let drift = locked.drift(from: try request.ingredients) { return (nil, drift) }
+        return (locked, nil)
+    }
+
+    private static func whyNoBase(_ phase: PlannedPhase, _ cache: Cache) -> String {
+        let ingredients = phase.checkpoints.first?.ingredients ?? []
+        let newest = cache.entries(of: .base).compactMap { BaseEntry(at: $0) }.max { $0.time < $1.time }
+        guard let newest else { return "no base has been made yet" }
+        return ingredients.difference(from: newest.ingredients).map { "since the last base: \($0)" }
+            ?? "not made of the packages that flashlayer.lock names"
+    }
+
+    private static func reason(
+        _ phase: PlannedPhase,
+        _ segments: [BuildSegment],
+        _ kept: Int,
+        _ plan: Plan,
+        _ cache: Cache,
+        _ isFirst: Bool
+    ) -> String {
+        for segment in segments[(kept + 1)...] where segment.phase == phase.phase {
+            let place = (plan.name, plan.variant, segment.phase, segment.layer)
+            guard let earlier = Checkpoint.latest(like: place, in: cache) else {
+                if let layer = segment.layer { return "the scripts of layer \(layer) have not been run yet" }
+                continue
+            }
+            if let difference = segment.ingredients.difference(from: earlier.ingredients) { return difference }
+        }
+        return isFirst ? "not built yet" : "after a phase that is to do"
+    }
+}
