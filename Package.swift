@@ -89,7 +89,7 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "ResolutionTests",
-        dependencies: ["Digests", "Layers", "Model", "Programs", "Resolution", "TestSupport"]
+        dependencies: ["Layers", "Model", "Programs", "Resolution", "TestSupport"]
     ),
     .testTarget(
         name: "ImageBuilderTests",

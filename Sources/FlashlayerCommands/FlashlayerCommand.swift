@@ -31,7 +31,12 @@ package struct FlashlayerCommand: AsyncParsableCommand {
         subcommands: [EngineCommand.self],
         groupedSubcommands: [
             CommandGroup(name: "The main job", subcommands: [BuildAndWrite.self]),
-            CommandGroup(name: "Images", subcommands: [PlanShow.self, Why.self, Build.self, BootTestCommand.self]),
+            CommandGroup(
+                name: "Images",
+                subcommands: [
+                    PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self, CacheCommand.self,
+                ]
+            ),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
         ]
     )

@@ -78,12 +78,18 @@ package struct CachePruning: Sendable {
         for entry in others.sorted(by: { $0.age > $1.age }) + bases.sorted(by: { $0.age > $1.age }) {
             guard total > limit else { break }
             if entry.kind == .base, left.contains(where: { $0.parent == entry.path }) { continue }
-            guard await EntryUse.remove(entry.path) else { continue }
+            guard await remove(entry) else { continue }
             total -= min(total, entry.size)
             left.removeAll { $0 == entry }
             removed.append(entry)
         }
         return removed
+    }
+
+    private func remove(_ entry: Entry) async -> Bool {
+        // A file that is in use has another name there.
+        if unsafe unlink(entry.path) == 0 { return true }
+        return await EntryUse.remove(entry.path)
     }
 
     /// Each change of a layer leaves other checkpoints: after a build, the oldest go when they take more than this.

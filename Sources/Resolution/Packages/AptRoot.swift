@@ -83,6 +83,14 @@ struct AptRoot: Sendable {
         return try outcome.output.split(separator: "\n").filter { $0.hasPrefix("'") }.map { try package(String($0)) }
     }
 
+    /// Names of installed packages that have a later version.
+    func upgrades() async throws -> [String] {
+        let outcome = try await run(["dist-upgrade", "--simulate", "-qq"])
+        guard outcome.status == 0 else { throw refusal(outcome) { _ in "installed" } }
+        return outcome.output.split(separator: "\n").filter { $0.hasPrefix("Inst ") }
+            .compactMap { $0.split(separator: " ").dropFirst().first.map(String.init) }
+    }
+
     /// `'http://deb.debian.org/debian/pool/main/j/jq/jq_1.6-2.1_amd64.deb' jq_1.6-2.1_amd64.deb 64924 SHA256:...`
     private func package(_ line: String) throws -> LockedPackage {
         let fields = line.split(separator: " ").map(String.init)

@@ -106,6 +106,25 @@ package struct PackageFetch: Sendable {
         return PackageFetch(selection, request, isOffline, cache, work, tell)
     }
 
+    /// Names of what is installed in the guest and would be upgraded by its sources.
+    ///
+    /// - Throws: `packages-failed`.
+    package static func upgrades(_ request: Request, work: WorkFolder, tell: @escaping BuildObserver) async throws
+        -> [String]
+    {
+        let root = try await AptRoot(
+            in: work,
+            state: request.state,
+            architecture: request.guest.architecture,
+            early: [],
+            tell: tell
+        )
+        try await root.update()
+        let upgrades = try await root.upgrades()
+        await WorkFolder.remove(work.file("apt"))
+        return upgrades
+    }
+
     private init(
         _ selection: BuildLock.Selection,
         _ request: Request,
