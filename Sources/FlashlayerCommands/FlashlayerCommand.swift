@@ -34,7 +34,8 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Images",
                 subcommands: [
-                    PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self, CacheCommand.self,
+                    LintCommand.self, PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self,
+                    CacheCommand.self,
                 ]
             ),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),

@@ -18,59 +18,82 @@ struct LayerSearch {
         let isNamed: Bool
     }
 
+    private let findings: Findings
+    /// Where the recipe or the command line names them.
+    private var named: [String: (place: String, folder: String)] = [:]
+    /// What could not be read, and has been told: nobody is told again that it is missing.
+    private var unreadable: Set<String> = []
     private var found: [String: Found] = [:]
     private var roots: [String] = []
 
-    init(projectLayers: String?, layerPath: [String]) {
+    init(projectLayers: String?, layerPath: [String], _ findings: Findings) {
         self.projectLayers = projectLayers
         self.layerPath = layerPath
+        self.findings = findings
     }
 
     /// Takes in a layer that the recipe or the command line names by its folder.
     ///
     /// - Parameter place: who names it, such as `flashlayer.toml:12`.
     mutating func add(folder: String, name: String?, place: String, source: String = "local") throws {
-        guard let status = try LayerFiles.status(folder, followingLinks: true) else {
+        let name = name ?? folder.split(separator: "/").last.map(String.init) ?? folder
+        if let first = named[name] {
+            let folders = first.folder == folder ? "" : " (\(first.folder.printable), and here \(folder.printable))"
             throw FlashlayerError(
-                .layerMissing,
-                "\(place): there is no layer folder \(folder.printable)",
-                advice: "correct the path, or make the folder"
+                projectLayers == nil ? .usage : .badRecipe,
+                "\(place): the layer '\(name.printable)' is named already, at \(first.place)\(folders)",
+                advice: "each layer is applied once: take one of them out, or give it another name"
             )
         }
-        let name = name ?? folder.split(separator: "/").last.map(String.init) ?? folder
-        if let known = found[name] {
-            guard known.identity != status.identity else { return }
-            throw Self.sameName(name, known.layer.path, folder)
+        named[name] = (place, folder)
+        guard let status = try LayerFiles.status(folder, followingLinks: true) else {
+            unreadable.insert(name)
+            let submodule = GitSubmodule.notFetched(folder)
+            throw FlashlayerError(
+                .layerMissing,
+                "\(place): " + (submodule?.message ?? "there is no layer folder \(folder.printable)"),
+                advice: submodule?.command ?? "correct the path, or make the folder"
+            )
         }
         roots.append(name)
-        try read(name: name, folder: folder, source: source, status: status, isNamed: true)
+        read(name: name, folder: folder, source: source, status: status, isNamed: true)
     }
 
     /// Takes in a layer that the recipe names by its name alone.
     mutating func add(name: String, place: String) throws {
         let places = [projectLayers].compactMap { $0 } + layerPath
         guard let folder = try firstFolder(named: name, in: places) else {
-            throw Self.missing(name, askedBy: place, lookedIn: places.map { "\($0)/\(name)" })
+            unreadable.insert(name)
+            throw Self.missing(name, askedBy: "it", at: place, lookedIn: places.map { "\($0)/\(name)" })
         }
         try add(folder: folder, name: name, place: place)
     }
 
+    /// A layer that is elsewhere: it is not looked for.
+    mutating func skip(_ name: String) {
+        unreadable.insert(name)
+    }
+
     /// Finds what the layers depend on, and puts all in order.
-    mutating func resolve() throws -> [Layer] {
+    ///
+    /// - Returns: what could be found; the rest is among the findings.
+    mutating func resolve() -> [Layer] {
+        let findings = findings
         var pending = Array(roots.reversed())
         var visited: Set<String> = []
         while let name = pending.popLast() {
             guard visited.insert(name).inserted, let asking = found[name] else { continue }
-            for dependency in asking.dependencies { try find(dependency, askedBy: asking.layer) }
+            for dependency in asking.dependencies { findings.attempt { try find(dependency, askedBy: asking.layer) } }
             pending += asking.dependencies.reversed().map(\.name)
         }
         let dependencies = found.mapValues { $0.layer.dependencies }
-        return try LayerOrder.order(roots: roots, dependencies: dependencies).compactMap { found[$0]?.layer }
+        let order = findings.attempt { try LayerOrder.order(roots: roots, dependencies: dependencies) }
+        return (order ?? []).compactMap { found[$0]?.layer }
     }
 
     private mutating func find(_ dependency: Layer.Dependency, askedBy asking: Layer) throws {
         let name = dependency.name
-        if found[name]?.isNamed == true { return }
+        if found[name]?.isNamed == true || unreadable.contains(name) { return }
         let parent = asking.path.split(separator: "/").dropLast().joined(separator: "/")
         var places: [String] = []
         for place in ["/" + parent] + [projectLayers].compactMap({ $0 }) + layerPath where !places.contains(place) {
@@ -80,7 +103,8 @@ struct LayerSearch {
             if found[name] != nil { return }
             throw Self.missing(
                 name,
-                askedBy: "layer '\(asking.name.printable)' (\(dependency.place))",
+                askedBy: "layer '\(asking.name.printable)'",
+                at: dependency.place,
                 lookedIn: ["the recipe"] + places.map { "\($0)/\(name)" }
             )
         }
@@ -89,7 +113,7 @@ struct LayerSearch {
             guard known.identity == status.identity else { throw Self.sameName(name, known.layer.path, folder) }
             return
         }
-        try read(name: name, folder: folder, source: "local", status: status, isNamed: false)
+        read(name: name, folder: folder, source: "local", status: status, isNamed: false)
     }
 
     private func firstFolder(named name: String, in places: [String]) throws -> String? {
@@ -102,22 +126,32 @@ struct LayerSearch {
         source: String,
         status: LayerFiles.Status,
         isNamed: Bool
-    ) throws {
+    ) {
+        unreadable.insert(name)
         guard status.kind == .directory else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(folder.printable) is not a folder",
-                advice: "a layer is a folder with configs/, packages/, scripts/, ..."
+            findings.error(
+                folder,
+                "not a folder",
+                hint: "a layer is a folder with configs/, packages/, scripts/, ..."
             )
+            return
         }
-        let (layer, dependencies) = try LayerReader(path: folder).layer(name: name, source: source)
+        guard let (layer, dependencies) = LayerReader(path: folder, findings).layer(name: name, source: source) else {
+            return
+        }
+        unreadable.remove(name)
         found[name] = Found(layer: layer, dependencies: dependencies, identity: status.identity, isNamed: isNamed)
     }
 
-    private static func missing(_ name: String, askedBy: String, lookedIn: [String]) -> FlashlayerError {
+    private static func missing(
+        _ name: String,
+        askedBy: String,
+        at place: String,
+        lookedIn: [String]
+    ) -> FlashlayerError {
         FlashlayerError(
             .layerMissing,
-            "the layer '\(name.printable)', which \(askedBy) asks for, was not found; looked in "
+            "\(place): the layer '\(name.printable)', which \(askedBy) asks for, was not found; looked in "
                 + lookedIn.map(\.printable).joined(separator: ", "),
             advice: "add it to the recipe as a [[layer]], or name the folder that holds it with --layer-path"
         )

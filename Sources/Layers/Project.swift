@@ -71,42 +71,25 @@ extension Plan {
     }
 
     private init(_ recipe: Recipe, layerPath: [String], fetched: Fetched) throws {
-        let file = recipe.file
-        let folder = recipe.folder
-        var search = LayerSearch(projectLayers: "\(folder)/layers", layerPath: layerPath.map { Path.absolute($0) })
-        for entry in recipe.layers {
-            let place = "\(file):\(entry.line)"
-            switch (entry.origin, entry.name) {
-            case (.local(let path?), let name):
-                try search.add(folder: Path.absolute(path, from: folder), name: name, place: place)
-            case (.local(nil), let name):
-                try search.add(name: name ?? "", place: place)
-            case (.git(let url, _), let name):
-                guard let layer = fetched.layers[entry.line] else {
-                    throw FlashlayerError(.layerMissing, "\(place): the layer \(url.printable) has not been fetched")
-                }
-                let name = name ?? Recipe.layerName(ofRepository: url)
-                try search.add(folder: layer.folder, name: name, place: place, source: layer.source)
-            }
-        }
+        let findings = Findings()
+        let layers = LayerSearch.layers(of: recipe, layerPath: layerPath, fetched: fetched, findings)
+        try findings.throwErrors()
         try self.init(
             name: recipe.name,
             version: recipe.version,
             variant: recipe.variant,
-            base: fetched.base ?? recipe.base.pinned(from: folder, place: "\(file):\(recipe.baseLine)"),
+            base: fetched.base
+                ?? recipe.base.pinned(from: recipe.folder, place: "\(recipe.file):\(recipe.baseLine)"),
             image: recipe.image,
             recommends: recipe.recommends,
-            layers: search.resolve()
+            layers: layers
         )
     }
 
     private init(base: String?, folders: [String], layerPath: [String], fetched: Fetched) throws {
-        var search = LayerSearch(projectLayers: nil, layerPath: layerPath.map { Path.absolute($0) })
-        for folder in folders {
-            guard !folder.isEmpty else { throw FlashlayerError(.usage, "--layer needs the path of a layer folder") }
-            try search.add(folder: Path.absolute(folder), name: nil, place: "--layer")
-        }
-        let layers = try search.resolve()
+        let findings = Findings()
+        let layers = LayerSearch.layers(of: folders, layerPath: layerPath, findings)
+        try findings.throwErrors()
         let named = folders.last.map { Path.name(of: Path.absolute($0)) } ?? base.map { Path.stem(of: $0) }
         let given = base.map { Base.image(path: $0, sha256: nil) } ?? .standard
         try self.init(
@@ -117,6 +100,59 @@ extension Plan {
             recommends: nil,
             layers: layers
         )
+    }
+}
+
+extension LayerSearch {
+    /// All that a recipe names and what that depends on, in order, as far as it could be read.
+    ///
+    /// - Parameter absent: names of layers that are elsewhere.
+    static func layers(
+        of recipe: Recipe,
+        layerPath: [String],
+        fetched: Fetched,
+        skipping absent: [String] = [],
+        _ findings: Findings
+    ) -> [Layer] {
+        let folder = recipe.folder
+        let layerPath = layerPath.map { Path.absolute($0) }
+        var search = LayerSearch(projectLayers: "\(folder)/layers", layerPath: layerPath, findings)
+        for name in absent { search.skip(name) }
+        for entry in recipe.layers {
+            let place = "\(recipe.file):\(entry.line)"
+            findings.attempt {
+                switch (entry.origin, entry.name) {
+                case (.local(let path?), let name):
+                    try search.add(folder: Path.absolute(path, from: folder), name: name, place: place)
+                case (.local(nil), let name):
+                    try search.add(name: name ?? "", place: place)
+                case (.git(let url, _), let name):
+                    let name = name ?? Recipe.layerName(ofRepository: url)
+                    guard let layer = fetched.layers[entry.line] else {
+                        throw FlashlayerError(
+                            .layerMissing,
+                            "\(place): the layer \(url.printable) has not been fetched"
+                        )
+                    }
+                    try search.add(folder: layer.folder, name: name, place: place, source: layer.source)
+                }
+            }
+        }
+        return search.resolve()
+    }
+
+    /// The layers that a command line names and what they depend on.
+    static func layers(of folders: [String], layerPath: [String], _ findings: Findings) -> [Layer] {
+        var search = LayerSearch(projectLayers: nil, layerPath: layerPath.map { Path.absolute($0) }, findings)
+        for folder in folders {
+            findings.attempt {
+                guard !folder.isEmpty else {
+                    throw FlashlayerError(.usage, "--layer needs the path of a layer folder")
+                }
+                try search.add(folder: Path.absolute(folder), name: nil, place: "--layer")
+            }
+        }
+        return search.resolve()
     }
 }
 

@@ -63,7 +63,7 @@ package struct ResolvedProject: Sendable {
 
 /// Brings the layers and the base of a project to this machine, at the commits and digests that the lock names.
 package struct ProjectResolver: Sendable {
-    private let cache: Cache
+    let cache: Cache
     private let onActivity: @Sendable (String) -> Void
 
     /// - Parameter onActivity: is told what takes time.
@@ -134,15 +134,24 @@ package struct ProjectResolver: Sendable {
                     advice: "flashlayer update"
                 )
             }
-            // A path, as git takes it too, starts from the recipe.
-            let isPath = written.hasPrefix("/") || written.hasPrefix("./") || written.hasPrefix("../")
-            let url = isPath ? Path.absolute(written, from: recipe.folder) : written
-            let repository = GitRepository(url: url, ref: ref, place: place, cache: cache, isOffline: request.isOffline)
+            let repository = GitRepository(
+                url: Self.url(written, in: recipe),
+                ref: ref,
+                place: place,
+                cache: cache,
+                isOffline: request.isOffline
+            )
             let checkout = try await repository.checkout(commit: pin?.commit, onActivity: onActivity)
             layers[entry.line] = .init(folder: checkout.folder, source: "git \(written)#\(checkout.commit)")
             locked.append(.init(url: written, ref: ref, commit: checkout.commit))
         }
         return (layers, locked)
+    }
+
+    /// A path, as git takes it too, starts from the recipe.
+    static func url(_ written: String, in recipe: Recipe) -> String {
+        let isPath = written.hasPrefix("/") || written.hasPrefix("./") || written.hasPrefix("../")
+        return isPath ? Path.absolute(written, from: recipe.folder) : written
     }
 
     private func base(_ recipe: Recipe, _ known: BuildLock, _ request: ProjectRequest) async throws -> Base {

@@ -66,7 +66,7 @@ struct OverlayTests {
     func pipe() throws {
         try scratch.folder("a/configs/etc")
         try #require(unsafe mkfifo(scratch("a/configs/etc/p"), 0o600) == 0)
-        #expect(failure(.badLayer) { _ = try overlay() }.contains("/a/configs/etc/p is a pipe"))
+        #expect(failure(.badLayer) { _ = try overlay() }.contains("/a/configs/etc/p: a pipe"))
     }
 
     @Test("a device is refused by name", .enabled(if: geteuid() == 0, "mknod needs root"))
@@ -74,7 +74,7 @@ struct OverlayTests {
         try scratch.folder("a/configs/dev")
         // 1:3, as /dev/null has it.
         try #require(unsafe mknod(scratch("a/configs/dev/null"), S_IFCHR | 0o666, 0x103) == 0)
-        #expect(failure(.badLayer) { _ = try overlay() }.contains("/a/configs/dev/null is a device"))
+        #expect(failure(.badLayer) { _ = try overlay() }.contains("/a/configs/dev/null: a device"))
     }
 
     @Test("a name may have any bytes, and its text tells them all")

@@ -52,7 +52,8 @@ struct PlanTests {
         try scratch.layer("own/a", needs: ["# why", "", "nowhere"])
         let message = failure(.layerMissing) { _ = try scratch.plan(layerPath: [scratch("p1"), scratch("p2")]) }
         #expect(message.contains("'nowhere'"))
-        #expect(message.contains("layer 'a' (\(scratch("own/a/layer-dependencies")):3)"))
+        #expect(message.contains("\(scratch("own/a/layer-dependencies")):3: "))
+        #expect(message.contains("which layer 'a' asks for"))
         for place in ["own/nowhere", "layers/nowhere", "p1/nowhere", "p2/nowhere"] {
             #expect(message.contains(scratch(place)), "\(message)")
         }
@@ -66,15 +67,32 @@ struct PlanTests {
         #expect(message.contains("flashlayer.toml:3: ") && message.contains(scratch("nowhere")))
     }
 
-    @Test("two different folders cannot be one layer, but the same folder may be named twice")
+    @Test("a name that the recipe has already given is told with both lines, whatever folder it means")
     func sameName() throws {
         try scratch.layer("p/a")
         try scratch.layer("q/a")
-        try recipe(["p/a", "q/a"])
-        let message = failure(.badLayer) { _ = try scratch.plan() }
-        #expect(message.contains(scratch("p/a")) && message.contains(scratch("q/a")))
-        try recipe(["p/a", "./q/../p/a"])
-        #expect(try scratch.plan().layers.map(\.name) == ["a"])
+        for second in ["q/a", "p/a", "./q/../p/a"] {
+            try recipe(["p/a", second])
+            let message = failure(.badRecipe) { _ = try scratch.plan() }
+            #expect(message.contains("flashlayer.toml:6: ") && message.contains("flashlayer.toml:3"), "\(message)")
+        }
+        let folders = Project.folders(base: nil, layers: [scratch("p/a"), scratch("q/a")])
+        #expect(failure(.usage) { _ = try Plan(folders) }.contains("'a'"))
+    }
+
+    @Test(
+        "a submodule that was not fetched is told with the command that does",
+        arguments: ["vendor/a", "vendor/a/deep"]
+    )
+    func submodule(path: String) throws {
+        try scratch.write(".gitmodules", "[submodule \"x\"]\n\tpath = vendor/a\n\turl = https://h/a.git\n")
+        try scratch.folder("vendor/a")
+        try recipe([path])
+        let code: ErrorCode = path == "vendor/a" ? .badLayer : .layerMissing
+        let message = failure(code) { _ = try scratch.plan() }
+        #expect(message.contains("git -C '\(scratch.path)' submodule update --init 'vendor/a'"), "\(message)")
+        try scratch.write("vendor/a/README", "fetched, and no layer")
+        #expect(!failure(code) { _ = try scratch.plan() }.contains("submodule"))
     }
 
     @Test("two layers that mean different folders by one name are told")

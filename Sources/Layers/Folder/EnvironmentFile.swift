@@ -9,9 +9,10 @@ import Model
 enum EnvironmentFile {
     static func variables(
         _ text: String,
-        file: String
-    ) throws -> [(variable: Layer.Variable, mention: Layer.Mention)] {
-        try LayerList.physicalLines(text).enumerated().compactMap { index, physical in
+        file: String,
+        _ findings: Findings
+    ) -> [(variable: Layer.Variable, mention: Layer.Mention)] {
+        LayerList.physicalLines(text).enumerated().compactMap { index, physical in
             let start = LayerList.trim(physical)
             guard !start.isEmpty, !start.hasPrefix("#") else { return nil }
             // Blanks at the end belong to the value; those at the start of the line belong to nobody.
@@ -20,25 +21,28 @@ enum EnvironmentFile {
             var entry = Substring(line)
             if entry.hasPrefix("export ") { entry = entry.dropFirst("export ".count) }
 
-            let place = "\(file.printable):\(index + 1)"
             guard let equals = entry.unicodeScalars.firstIndex(of: "=") else {
-                throw FlashlayerError(.badLayer, "\(place): '\(String(entry).printable)' is not KEY=VALUE")
+                findings.error(file, index + 1, "'\(String(entry).printable)' is not KEY=VALUE")
+                return nil
             }
             let key = String(entry[..<equals])
             let value = String(entry.unicodeScalars[equals...].dropFirst())
             guard isKey(key) else {
-                throw FlashlayerError(
-                    .badLayer,
-                    "\(place): '\(key.printable)' is not the name of an environment variable",
-                    advice: "a name is made of letters, digits and '_', and nothing stands between it and the '='"
+                findings.error(
+                    file,
+                    index + 1,
+                    "'\(key.printable)' is not the name of an environment variable",
+                    hint: "a name is made of letters, digits and '_', and nothing stands between it and the '='"
                 )
+                return nil
             }
             guard !value.hasSuffix("\\") else {
-                throw FlashlayerError(
-                    .badLayer,
-                    "\(place): the value of \(key) ends in a backslash, which would swallow the next line of "
-                        + "/etc/environment"
+                findings.error(
+                    file,
+                    index + 1,
+                    "the value of \(key) ends in a backslash, which would swallow the next line of /etc/environment"
                 )
+                return nil
             }
             let mention = Layer.Mention(part: .variable, text: key, file: file, line: index + 1)
             return (Layer.Variable(key: key, value: value), mention)

@@ -125,11 +125,16 @@ struct LayerFiles {
 
     /// Reads a regular file to its end, whatever its size.
     ///
-    /// - Returns: the bytes that were read, and their digest.
-    func digest(_ relative: Pathname) throws -> (size: UInt64, digest: Digest) {
+    /// - Returns: the bytes that were read, their digest, and the first 64 KiB of them.
+    func digest(_ relative: Pathname) throws -> (size: UInt64, digest: Digest, head: [UInt8]) {
         var hash = try SHA256()
-        let size = unsafe try read(relative) { unsafe hash.update($0) }
-        return (size, hash.finish())
+        var head: [UInt8] = []
+        let size = unsafe try read(relative) { bytes in
+            unsafe hash.update(bytes)
+            let room = (64 << 10) - head.count
+            if room > 0 { unsafe head.append(contentsOf: bytes.prefix(room)) }
+        }
+        return (size, hash.finish(), head)
     }
 
     /// The first bytes of a regular file, at most `count`.

@@ -31,10 +31,6 @@ struct LayerList {
         }
     }
 
-    func fault(_ line: Line, _ text: String, advice: String? = nil) -> FlashlayerError {
-        FlashlayerError(.badLayer, "\(file.printable):\(line.number): \(text)", advice: advice)
-    }
-
     func mention(_ text: String, _ line: Line, _ part: Layer.Mention.Part) -> Layer.Mention {
         Layer.Mention(part: part, text: text, file: file, line: line.number)
     }

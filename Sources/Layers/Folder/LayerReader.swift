@@ -17,47 +17,53 @@ extension Layer {
     /// - Parameters:
     ///   - name: what recipe and other layers call it.
     ///   - path: the folder, absolute.
-    /// - Throws: `bad-layer`, naming the file and, where there is one, the line.
+    /// - Throws: `bad-layer`, naming the file and, where there is one, the line of each fault.
     package init(name: String, path: String, source: String) throws {
-        self = try LayerReader(path: path).layer(name: name, source: source).layer
+        let findings = Findings()
+        let read = LayerReader(path: path, findings).layer(name: name, source: source)
+        try findings.throwErrors()
+        guard let read else { throw FlashlayerError(.fault, "the layer \(path.printable) could not be read") }
+        self = read.layer
     }
 }
 
+/// Reads a layer folder and tells all that is wrong with it.
 struct LayerReader {
     private let files: LayerFiles
+    private let findings: Findings
 
-    init(path: String) {
+    init(path: String, _ findings: Findings) {
         files = LayerFiles(root: path)
+        self.findings = findings
     }
 
-    func layer(name: String, source: String) throws -> (layer: Layer, dependencies: [Layer.Dependency]) {
-        let present = try presentFiles()
-        guard try !present.isEmpty || has(LayerSpellings.configs) || has(LayerSpellings.scripts) else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(files.root.printable) is no layer: it has neither configs/, packages/, scripts/, "
-                    + "environment nor layer-dependencies"
-            )
+    /// - Returns: what could be read; nil when the folder is no layer.
+    func layer(name: String, source: String) -> (layer: Layer, dependencies: [Layer.Dependency])? {
+        let present = presentFiles()
+        let folders = [LayerSpellings.configs, LayerSpellings.scripts].filter(has)
+        StrayFiles(files: files, findings: findings).look()
+        guard !present.isEmpty || !folders.isEmpty else {
+            reportNoLayer()
+            return nil
         }
-        let dependencies = try dependencies(present)
-        var overlay = try OverlayReader(files: files).entries()
-        for file in LayerSpellings.owners where present.contains(file) {
-            try OwnersFile.apply(try list(file), to: &overlay)
+        findings.add(.init(name: name, path: files.root, read: present + folders.map { $0 + "/" }))
+        let dependencies = dependencies(present)
+        let overlay = overlay(present)
+        let scripts = scripts()
+        let debian = packages(LayerSpellings.debianPackages, present) { PackageNames.debian($0, findings) }
+        let redHat = packages(LayerSpellings.redHatPackages, present) { PackageNames.redHat($0, findings) }
+        let python = PythonRequirements.read(texts(LayerSpellings.pythonPackages, present), findings)
+        reportRepeated(python.filter { !$0.text.hasPrefix("-") })
+        let environment = texts(LayerSpellings.environment, present).flatMap {
+            EnvironmentFile.variables($0.text, file: $0.file, findings)
         }
-        let scripts = try scripts()
-        let debian = try LayerSpellings.debianPackages.filter(present.contains)
-            .flatMap { try PackageNames.debian(try list($0)) }
-        let redHat = try LayerSpellings.redHatPackages.filter(present.contains)
-            .flatMap { try PackageNames.redHat(try list($0)) }
-        let python = try LayerSpellings.pythonPackages.filter(present.contains)
-            .flatMap { try PackageNames.python(try files.text(Pathname($0)), file: path($0)) }
-        let environment = try LayerSpellings.environment.filter(present.contains)
-            .flatMap { try EnvironmentFile.variables(try files.text(Pathname($0)), file: path($0)) }
+        reportRepeated(environment.map(\.mention))
+        guard let digest = findings.attempt({ try digest(present, overlay, scripts) }) else { return nil }
         let layer = Layer(
             name: name,
             path: files.root,
             source: source,
-            digest: try digest(present, overlay, scripts),
+            digest: digest,
             dependencies: dependencies.map(\.name),
             debianPackages: debian.map(\.text),
             redHatPackages: redHat.map(\.text),
@@ -70,113 +76,154 @@ struct LayerReader {
         return (layer, dependencies)
     }
 
+    private func reportNoLayer() {
+        if let submodule = GitSubmodule.notFetched(files.root) {
+            findings.error(files.root, submodule.message, hint: submodule.command)
+            return
+        }
+        findings.error(
+            files.root,
+            "no layer: it has neither configs/, packages/, scripts/, environment nor layer-dependencies",
+            hint: "name the folder that has them"
+        )
+    }
+
+    // MARK: - Files
+
     /// Those of `LayerSpellings.files` that the layer has.
-    private func presentFiles() throws -> [String] {
-        let folders = try LayerSpellings.folders.filter { folder in
-            guard let status = try files.status(Pathname(folder)) else { return false }
+    private func presentFiles() -> [String] {
+        let folders = LayerSpellings.folders.filter { folder in
+            guard let status = findings.attempt({ try files.status(Pathname(folder)) }) ?? nil else { return false }
             guard status.kind == .directory else {
-                throw FlashlayerError(.badLayer, "\(files.path(Pathname(folder))) is not a folder")
+                findings.error(path(folder), "not a folder", hint: Self.hint(status))
+                return false
             }
             return true
         }
-        return try LayerSpellings.files.filter { file in
+        return LayerSpellings.files.filter { file in
             if let slash = file.firstIndex(of: "/"), !folders.contains(String(file[..<slash])) { return false }
-            guard let status = try files.status(Pathname(file)) else { return false }
+            guard let status = findings.attempt({ try files.status(Pathname(file)) }) ?? nil else { return false }
             guard status.kind == .file else {
-                throw FlashlayerError(
-                    .badLayer,
-                    "\(files.path(Pathname(file))) is not a regular file",
-                    advice: status.kind == .symlink
-                        ? "links in a layer are not followed: put the file itself there" : nil
-                )
+                findings.error(path(file), "not a regular file", hint: Self.hint(status))
+                return false
             }
             return true
         }
+    }
+
+    private static func hint(_ status: LayerFiles.Status) -> String? {
+        status.kind == .symlink ? "links in a layer are not followed: put the thing itself there" : nil
+    }
+
+    /// Whether there is anything of that name.
+    private func has(_ folder: String) -> Bool {
+        (findings.attempt { try files.status(Pathname(folder)) } ?? nil) != nil
     }
 
     private func path(_ file: String) -> String { "\(files.root)/\(file)" }
 
-    /// A script's name is part of messages, of the log and of keys.
-    private func scriptName(_ name: Pathname) throws -> String {
-        guard let string = name.string else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(files.path(Pathname(LayerSpellings.scripts).appending(name))): the name of a script must be UTF-8",
-                advice: "rename it"
-            )
+    private func texts(_ spellings: [String], _ present: [String]) -> [(file: String, text: String)] {
+        spellings.filter(present.contains).compactMap { file in
+            findings.attempt { (path(file), try files.text(Pathname(file))) }
         }
-        return string
     }
 
-    private func has(_ folder: String) throws -> Bool { try files.status(Pathname(folder)) != nil }
-
-    private func list(_ file: String, _ comment: LayerList.Comment = .anywhere) throws -> LayerList {
-        LayerList(try files.text(Pathname(file)), file: path(file), comment: comment)
+    private func lists(_ spellings: [String], _ present: [String]) -> [LayerList] {
+        texts(spellings, present).map { LayerList($0.text, file: $0.file, comment: .anywhere) }
     }
 
-    private func dependencies(_ present: [String]) throws -> [Layer.Dependency] {
-        var seen: Set<String> = []
-        return try LayerSpellings.dependencies.filter(present.contains).flatMap { file in
-            let list = try list(file)
-            return try list.lines.map { line in
+    // MARK: - Parts
+
+    private func dependencies(_ present: [String]) -> [Layer.Dependency] {
+        var seen: [String: String] = [:]
+        return lists(LayerSpellings.dependencies, present).flatMap { list in
+            list.lines.compactMap { line in
                 let name = String(line.text)
                 guard !name.contains("/"), !name.hasPrefix(".") else {
-                    throw list.fault(
-                        line,
+                    findings.error(
+                        list.file,
+                        line.number,
                         "'\(name.printable)' is not the name of a layer",
-                        advice: "layer-dependencies holds names; where layers lie is said by the recipe or --layer-path"
+                        hint: "layer-dependencies holds names; where layers lie is said by the recipe or --layer-path"
                     )
+                    return nil
                 }
-                return Layer.Dependency(name: name, place: "\(list.file.printable):\(line.number)")
+                if let first = seen[name] {
+                    findings.warn(list.file, line.number, "'\(name.printable)' stands already at \(first)")
+                    return nil
+                }
+                let place = "\(list.file.printable):\(line.number)"
+                seen[name] = place
+                return Layer.Dependency(name: name, place: place)
             }
-        }.filter { seen.insert($0.name).inserted }
+        }
     }
 
-    private func scripts() throws -> [Layer.Script] {
-        guard let status = try files.status(Pathname(LayerSpellings.scripts)) else { return [] }
+    private func overlay(_ present: [String]) -> [OverlayEntry] {
+        let read = OverlayReader(files: files, findings: findings).read()
+        var entries = read.entries
+        for list in lists(LayerSpellings.owners, present) { OwnersFile.apply(list, to: &entries, findings) }
+        for entry in entries {
+            guard case .file = entry.kind, let line = read.privateKeys[entry.path] else { continue }
+            if entry.hasOwnersLine, entry.mode & 0o077 == 0 { continue }
+            findings.warn(
+                entry.source.text,
+                line,
+                "a private key, which every machine that gets the image would have",
+                hint: "let each make its own; if this is meant, say so in owners: \(entry.path) 0:0 0600"
+            )
+        }
+        for entry in entries where !entry.hasOwnersLine {
+            guard let mode = read.writable[entry.path] else { continue }
+            findings.warn(
+                entry.source.text,
+                "everybody may write to it here (\(String(mode, radix: 8))), and not in the guest "
+                    + "(\(String(entry.mode, radix: 8)))",
+                hint: "chmod o-w; if it is meant, say so in owners: \(entry.path) 0:0 \(String(mode, radix: 8))"
+            )
+        }
+        return entries
+    }
+
+    private func packages(
+        _ spellings: [String],
+        _ present: [String],
+        _ read: (LayerList) -> [Layer.Mention]
+    ) -> [Layer.Mention] {
+        let mentions = lists(spellings, present).flatMap(read)
+        reportRepeated(mentions)
+        let names = Dictionary(mentions.map { ($0.text, $0) }, uniquingKeysWith: { first, _ in first })
+        for unwanted in mentions where unwanted.text.hasPrefix("-") {
+            guard let wanted = names[String(unwanted.text.dropFirst())] else { continue }
+            findings.warn(
+                unwanted.file,
+                unwanted.line,
+                "'\(unwanted.text)' takes away what \(wanted.place) asks for"
+            )
+        }
+        return mentions
+    }
+
+    private func reportRepeated(_ mentions: [Layer.Mention]) {
+        var seen: [String: Layer.Mention] = [:]
+        for mention in mentions {
+            guard let first = seen[mention.text] else {
+                seen[mention.text] = mention
+                continue
+            }
+            findings.warn(mention.file, mention.line, "'\(mention.text.printable)' stands already at \(first.place)")
+        }
+    }
+
+    private func scripts() -> [Layer.Script] {
+        let folder = Pathname(LayerSpellings.scripts)
+        guard let status = findings.attempt({ try files.status(folder) }) ?? nil else { return [] }
         guard status.kind == .directory else {
-            throw FlashlayerError(.badLayer, "\(path(LayerSpellings.scripts).printable) is not a folder")
+            findings.error(path(LayerSpellings.scripts), "not a folder", hint: Self.hint(status))
+            return []
         }
-        return try files.names(in: Pathname(LayerSpellings.scripts)).map(scriptName).filter { !isLeftover($0) }.map {
-            name in
-            let file = "\(LayerSpellings.scripts)/\(name)"
-            let path = path(file)
-            guard try files.status(Pathname(file))?.kind == .file else {
-                throw FlashlayerError(
-                    .badLayer,
-                    "\(path.printable) is not a regular file; scripts/ holds the scripts and nothing else"
-                )
-            }
-            try checkShebang(file)
-            return Layer.Script(name: name, path: path, digest: try files.digest(Pathname(file)).digest)
-        }
-    }
-
-    /// Hidden files, and what editors leave behind.
-    private func isLeftover(_ name: String) -> Bool {
-        name.hasPrefix(".") || name.hasSuffix("~") || name.hasSuffix(".swp") || name.hasPrefix("#")
-    }
-
-    /// The kernel reads no further than 256 bytes for the interpreter; see execve(2).
-    private func checkShebang(_ file: String) throws {
-        let head = try files.head(Pathname(file), count: 256)
-        let path = path(file).printable
-        let line = head.prefix { $0 != UInt8(ascii: "\n") }
-        let interpreter = line.dropFirst(2).drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-        guard head.starts(with: Array("#!".utf8)), interpreter.first == UInt8(ascii: "/") else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(path):1: the script does not start with #! and the path of an interpreter",
-                advice: "make its first line #!/bin/bash, or whatever runs it"
-            )
-        }
-        guard !line.contains(UInt8(ascii: "\r")) else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(path):1: the line ends in a carriage return, which the kernel takes for part of the interpreter's name",
-                advice: "save the script with Unix line endings: sed -i 's/\\r$//' \(path)"
-            )
-        }
+        let names = findings.attempt { try files.names(in: folder) } ?? []
+        return names.compactMap { ScriptFile(folder: folder, name: $0, files: files, findings: findings).script() }
     }
 
     /// Of all that counts in the folder; not of where it lies, of times, or of what umask leaves to chance.
@@ -192,4 +239,8 @@ struct LayerReader {
         for script in scripts { content.scripts[script.name] = script.digest }
         return try CanonicalDigest.of(content)
     }
+}
+
+extension Layer.Mention {
+    var place: String { "\(file.printable):\(line)" }
 }

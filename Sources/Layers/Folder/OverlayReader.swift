@@ -9,37 +9,48 @@ struct OverlayReader {
     /// What umask leaves to chance when a layer is checked out.
     static let chanceBits: UInt16 = 0o022
 
-    let files: LayerFiles
-
-    func entries() throws -> [OverlayEntry] {
-        guard let status = try files.status(Self.configs) else { return [] }
-        guard status.kind == .directory else {
-            throw FlashlayerError(
-                .badLayer,
-                "\(files.path(Self.configs)) is not a folder",
-                advice: status.kind == .symlink ? "links in a layer are not followed: put the folder itself there" : nil
-            )
-        }
+    struct Result {
         var entries: [OverlayEntry] = []
-        // By device and inode, the first name of each file that has several.
-        var files: [[UInt64]: OverlayEntry] = [:]
-        var pending = try children(of: "")
-        while let path = pending.popLast() {
-            let entry = try read(path, &files)
-            entries.append(entry)
-            if entry.kind == .directory { pending += try children(of: path) }
+        /// The lines at which private keys start, by path.
+        var privateKeys: [Pathname: Int] = [:]
+        /// Modes on this machine of what everybody may write to there.
+        var writable: [Pathname: UInt16] = [:]
+        /// By device and inode, the first name of each file that has several.
+        fileprivate var linked: [[UInt64]: OverlayEntry] = [:]
+    }
+
+    let files: LayerFiles
+    let findings: Findings
+
+    func read() -> Result {
+        var result = Result()
+        guard let status = findings.attempt({ try files.status(Self.configs) }) ?? nil else { return result }
+        guard status.kind == .directory else {
+            findings.error(
+                files.path(Self.configs).text,
+                "not a folder",
+                hint: status.kind == .symlink ? "links in a layer are not followed: put the folder itself there" : nil
+            )
+            return result
         }
-        return entries
+        var pending = children(of: "")
+        while let path = pending.popLast() {
+            guard let entry = findings.attempt({ try read(path, &result) }) ?? nil else { continue }
+            result.entries.append(entry)
+            if entry.kind == .directory { pending += children(of: path) }
+        }
+        return result
     }
 
     private static let configs = Pathname(LayerSpellings.configs)
 
     /// Last first, to be taken from the end.
-    private func children(of path: Pathname) throws -> [Pathname] {
-        try files.names(in: Self.configs.appending(path)).reversed().map { path.appending($0) }
+    private func children(of path: Pathname) -> [Pathname] {
+        let names = findings.attempt { try files.names(in: Self.configs.appending(path)) } ?? []
+        return names.reversed().map { path.appending($0) }
     }
 
-    private func read(_ path: Pathname, _ linked: inout [[UInt64]: OverlayEntry]) throws -> OverlayEntry {
+    private func read(_ path: Pathname, _ result: inout Result) throws -> OverlayEntry? {
         let inLayer = Self.configs.appending(path)
         let source = files.path(inLayer)
         guard let status = try files.status(inLayer) else {
@@ -49,35 +60,42 @@ struct OverlayReader {
         case .directory:
             let attributes = try ExtendedAttributes.read(source)
             let mode = Self.mode(status, attributes)
+            if status.mode & 0o002 != 0 { result.writable[path] = status.mode }
             return OverlayEntry(path: path, source: source, kind: .directory, mode: mode, attributes: attributes)
         case .file:
-            if let first = linked[status.identity] {
-                var entry = first
-                entry.path = path
-                entry.source = source
-                entry.hardLink = first.path
-                return entry
-            }
-            let (size, digest) = try files.digest(inLayer)
-            let attributes = try ExtendedAttributes.read(source)
-            let entry = OverlayEntry(
-                path: path,
-                source: source,
-                kind: .file(size: size, digest: digest),
-                mode: Self.mode(status, attributes),
-                attributes: attributes
-            )
-            if status.links > 1 { linked[status.identity] = entry }
-            return entry
+            return try file(path, status, &result)
         case .symlink:
             let target = try files.linkTarget(inLayer)
             return OverlayEntry(path: path, source: source, kind: .symlink(target: target), mode: 0o777)
         case .other(let what):
-            throw FlashlayerError(
-                .badLayer,
-                "\(source) is \(what); configs/ takes files, folders and symbolic links"
-            )
+            findings.error(source.text, "\(what); configs/ takes files, folders and symbolic links")
+            return nil
         }
+    }
+
+    private func file(_ path: Pathname, _ status: LayerFiles.Status, _ result: inout Result) throws -> OverlayEntry {
+        let inLayer = Self.configs.appending(path)
+        let source = files.path(inLayer)
+        if let first = result.linked[status.identity] {
+            var entry = first
+            entry.path = path
+            entry.source = source
+            entry.hardLink = first.path
+            return entry
+        }
+        let (size, digest, head) = try files.digest(inLayer)
+        let attributes = try ExtendedAttributes.read(source)
+        let entry = OverlayEntry(
+            path: path,
+            source: source,
+            kind: .file(size: size, digest: digest),
+            mode: Self.mode(status, attributes),
+            attributes: attributes
+        )
+        if status.links > 1 { result.linked[status.identity] = entry }
+        if status.mode & 0o002 != 0 { result.writable[path] = status.mode }
+        if let line = PrivateKey.line(in: head) { result.privateKeys[path] = line }
+        return entry
     }
 
     /// With an access list, the group's bits are the list's mask and no doing of umask; see acl(5).

@@ -7,15 +7,17 @@ import Model
 /// option above all, must not get that far.
 enum PackageNames {
     /// `curl`, `curl:arm64`, `curl=7.88*`, `curl/bookworm-backports`, `-nano`; several may share a line.
-    static func debian(_ list: LayerList) throws -> [Layer.Mention] {
-        try list.lines.flatMap { line in
-            try words(line).map { word in
+    static func debian(_ list: LayerList, _ findings: Findings) -> [Layer.Mention] {
+        list.lines.flatMap { line in
+            words(line).compactMap { word in
                 guard isDebian(word) else {
-                    throw list.fault(
-                        line,
+                    findings.error(
+                        list.file,
+                        line.number,
                         "'\(word.printable)' is not the name of a Debian package",
-                        advice: "write name, name=version, name/release, or -name for a package that must not be there"
+                        hint: "write name, name=version, name/release, or -name for a package that must not be there"
                     )
+                    return nil
                 }
                 return list.mention(word, line, .debianPackage)
             }
@@ -23,35 +25,35 @@ enum PackageNames {
     }
 
     /// `curl`, `curl-7.76*`, `@development-tools`, `/usr/bin/vim`, `-nano`; several may share a line.
-    static func redHat(_ list: LayerList) throws -> [Layer.Mention] {
-        try list.lines.flatMap { line in
-            try words(line).map { word in
-                guard !word.hasPrefix("--"), word != "-", word.isASCIIAlphanumeric(or: "-@/.+_:~^*?()[]=<>") else {
-                    throw list.fault(line, "'\(word.printable)' is not the name of a package")
+    static func redHat(_ list: LayerList, _ findings: Findings) -> [Layer.Mention] {
+        list.lines.flatMap { line in
+            words(line).compactMap { word in
+                guard isRedHat(word) else {
+                    findings.error(
+                        list.file,
+                        line.number,
+                        "'\(word.printable)' is not the name of a package",
+                        hint: "write name, name-version, @group, or -name for a package that must not be there"
+                    )
+                    return nil
                 }
                 return list.mention(word, line, .redHatPackage)
             }
         }
     }
 
-    /// Requirement specifiers as pip reads them, one a line; a backslash at the end continues a line.
-    static func python(_ text: String, file: String) throws -> [Layer.Mention] {
-        let list = LayerList(joiningContinuations(text), file: file, comment: .afterBlank)
-        return try list.lines.map { line in
-            // Those name files beside the list or repositories of packages; neither is there in the guest.
-            guard !line.text.hasPrefix("-") else {
-                throw list.fault(
-                    line,
-                    "pip options such as '\(String(line.text).printable)' have no place in a layer's list",
-                    advice: "name the packages here; pip's settings go into configs/etc/pip.conf"
-                )
-            }
-            return list.mention(String(line.text), line, .pythonPackage)
-        }
-    }
-
     private static func words(_ line: LayerList.Line) -> [String] {
         line.text.unicodeScalars.split(whereSeparator: LayerList.isBlank).map { String($0) }
+    }
+
+    /// As dnf(8) has "specifying packages". A comparison needs blanks, and so has no place here; a relative path names a
+    /// file that the guest does not have.
+    private static func isRedHat(_ word: String) -> Bool {
+        let name = word.hasPrefix("-") ? word.dropFirst() : word[...]
+        guard let first = name.first, first == "@" || first == "/" || String(first).isASCIIAlphanumeric() else {
+            return false
+        }
+        return name.utf8.count > 1 && name.isASCIIAlphanumeric(or: "-@/.+_:~^*?()[]") || name.isASCIIAlphanumeric()
     }
 
     private static func isDebian(_ word: String) -> Bool {
@@ -69,24 +71,5 @@ enum PackageNames {
         // Debian Policy 5.6.1. apt reads a trailing minus as "remove": that is written in front here.
         guard rest.utf8.count >= 2, let first = rest.first, String(first).isASCIIAlphanumeric() else { return false }
         return rest.isASCIIAlphanumeric(or: "+-.") && rest == rest.lowercased() && !rest.hasSuffix("-")
-    }
-
-    /// pip joins continued lines before it removes comments. The lines keep their numbers.
-    private static func joiningContinuations(_ text: String) -> String {
-        var joined: [String] = []
-        var pending = ""
-        var swallowed = 0
-        for line in LayerList.physicalLines(text) {
-            if line.hasSuffix("\\"), !LayerList.trim(line).hasPrefix("#") {
-                pending += line.dropLast() + " "
-                swallowed += 1
-            } else {
-                joined.append(pending + line)
-                joined.append(contentsOf: repeatElement("", count: swallowed))
-                (pending, swallowed) = ("", 0)
-            }
-        }
-        if !pending.isEmpty { joined.append(pending) }
-        return joined.joined(separator: "\n")
     }
 }

@@ -13,6 +13,15 @@ extension Recipe {
     ///   - file: its name in messages.
     /// - Throws: `bad-recipe`, with every fault that was found.
     package init(text: String, file: String) throws {
+        let findings = Findings()
+        let recipe = try Self.read(text, file: file, findings)
+        try findings.throwErrors()
+        self = recipe
+    }
+
+    /// - Returns: what could be read, whatever else is wrong.
+    /// - Throws: `bad-recipe` for what is no TOML at all.
+    static func read(_ text: String, file: String, _ findings: Findings) throws -> Recipe {
         let root: TOMLTable
         do {
             // The C++ parser takes a C string: it would silently stop at a NUL.
@@ -35,8 +44,8 @@ extension Recipe {
             faults: faults
         )
         let recipe = reader.read(file: file)
-        try faults.throwIfAny()
-        self = recipe
+        faults.report(to: findings)
+        return recipe
     }
 }
 

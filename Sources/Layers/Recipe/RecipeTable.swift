@@ -17,12 +17,12 @@ final class RecipeFaults {
         faults.append((line, text))
     }
 
-    func throwIfAny() throws {
+    /// In the order of their lines.
+    func report(to findings: Findings) {
         let sorted = faults.enumerated().sorted { ($0.element.line, $0.offset) < ($1.element.line, $1.offset) }
-        let lines = sorted.map { "\(file):\($0.element.line): \($0.element.text)" }
-        guard let first = lines.first else { return }
-        let message = lines.count == 1 ? first : "\(lines.count) faults:\n  " + lines.joined(separator: "\n  ")
-        throw FlashlayerError(.badRecipe, message)
+        for fault in sorted.map(\.element) {
+            findings.add(Fault(.error, .badRecipe, file: file, line: fault.line, fault.text))
+        }
     }
 }
 
