@@ -20,6 +20,7 @@ package struct Plan: Codable, Sendable, Equatable {
     }
     /// What the command line sets for scripts, by name.
     package var arguments: [Layer.Variable]
+    package var bootTest: BootTestSettings
 
     private var merge = MergeOnce()
 
@@ -31,8 +32,10 @@ package struct Plan: Codable, Sendable, Equatable {
         image: ImageSettings,
         recommends: Bool?,
         layers: [Layer],
-        arguments: [Layer.Variable] = []
+        arguments: [Layer.Variable] = [],
+        bootTest: BootTestSettings = BootTestSettings()
     ) {
+        self.bootTest = bootTest
         self.name = name
         self.version = version
         self.variant = variant

@@ -82,7 +82,8 @@ extension Plan {
                 ?? recipe.base.pinned(from: recipe.folder, place: "\(recipe.file):\(recipe.baseLine)"),
             image: recipe.image,
             recommends: recipe.recommends,
-            layers: layers
+            layers: layers,
+            bootTest: recipe.bootTest
         )
     }
 

@@ -66,6 +66,10 @@ struct UsageTests {
             Wrong("boot-test /nonexistent", 66, "not-found", "/nonexistent"),
             Wrong("boot-test /usr", 65, "bad-image", "/usr"),
             Wrong("boot-test IMAGE --timeout 0", 64, "usage", "--timeout"),
+            Wrong("boot-test IMAGE --variant lab", 64, "usage", "--project"),
+            Wrong("boot-test IMAGE --project /nonexistent", 66, "not-found", "/nonexistent"),
+            Wrong("boot-test IMAGE --junit /nonexistent/folder/x.xml", 73, "cannot-create", "/nonexistent/folder"),
+            Wrong("boot-test IMAGE --serial-log /proc/nonexistent", 73, "cannot-create", "/proc/nonexistent"),
         ]
     )
     private func wrong(_ wrong: Wrong) async throws {

@@ -65,7 +65,7 @@ struct GuestStepsTests {
             + SettingsSteps.apply(image(), environment: [.init(key: "A", value: awkward)])
             + FinishSteps.boot(kernelArguments: ["quiet", awkward])
             + FinishSteps.removeIdentity(kept: [try entry("etc/machine-id")])
-            + BootTestSteps.steps(checks: ["true"])
+            + BootTestSteps.steps([.command("true")])
     }
 
     @Test("every shell text is one that a POSIX shell can read")

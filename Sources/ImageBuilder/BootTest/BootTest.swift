@@ -4,7 +4,7 @@
 import DiskImages
 import FoundationEssentials
 import Glibc
-import Layers
+package import Layers
 package import Model
 import Programs
 package import Resolution
@@ -12,20 +12,20 @@ package import Resolution
 /// Boots a disk in QEMU and lets it say how it is. Only a throwaway overlay is written to: the image or device itself is
 /// opened for reading.
 package struct BootTest: Sendable {
-    package enum Firmware: String, Sendable, CaseIterable, Codable {
-        case bios
-        case uefi
-        /// UEFI that starts nothing but what Microsoft's keys have signed, as most PCs are delivered.
-        case secureBoot = "secure-boot"
-    }
+    package typealias Firmware = BootTestSettings.Firmware
 
     package struct Outcome: Sendable {
         package let firmware: Firmware
+        package let accelerator: Accelerator
+        /// Since 1970, in seconds.
+        package let start: Int
         package let seconds: Double
         /// nil: nothing was heard of it in time.
         package let report: BootReport?
-        /// What the serial console printed, when the boot did not pass.
-        package let consoleLog: String?
+        /// The file with all that the serial console printed.
+        package let serialLog: String
+        /// What is wrong with the boot itself, apart from what was asserted.
+        package let bootComplaint: String?
         /// nil: passed.
         package let error: FlashlayerError?
     }
@@ -35,23 +35,39 @@ package struct BootTest: Sendable {
     package var firmware: [Firmware]
     /// For each boot. nil: 2 minutes, or 10 where machines are emulated.
     package var timeLimit: Duration?
+    /// Of systemd; one that is not active once the system is up fails the test.
+    package var units: [String]
     /// Shell text that is run in the guest once it is up; one that fails fails the test.
     package var checks: [String]
+    /// The folder in which the consoles' logs are kept; nil: beside an image, else the current folder.
+    package var serialLogs: String?
 
-    package init(_ path: String, firmware: [Firmware], timeLimit: Duration? = nil, checks: [String] = []) {
+    package init(
+        _ path: String,
+        firmware: [Firmware],
+        timeLimit: Duration? = nil,
+        units: [String] = [],
+        checks: [String] = [],
+        serialLogs: String? = nil
+    ) {
         self.path = path
         self.firmware = firmware
         self.timeLimit = timeLimit
+        self.units = units
         self.checks = checks
+        self.serialLogs = serialLogs
     }
 
-    /// - Parameter log: is told what goes on.
+    package var assertions: [BootAssertion] { units.map { .unit($0) } + checks.map { .command($0) } }
+
+    /// - Parameter observer: is told what goes on.
     /// - Returns: one outcome for each firmware, in order.
     /// - Throws: when the test cannot be made: no such image, a program is missing.
     package func run(cache: Cache, observer: @escaping BuildObserver) async throws -> [Outcome] {
         let path = try Self.absolute(path)
         let format = try Self.format(of: path)
-        let machines = try firmware.map { try VirtualMachine(firmware: $0) }
+        let logs = SerialLogs(image: self.path, folder: serialLogs)
+        let machines = try firmware.map { (try VirtualMachine(firmware: $0), try logs.start($0)) }
         try HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
         if let note = accelerator.note { observer(.note(note)) }
@@ -70,7 +86,7 @@ package struct BootTest: Sendable {
     private func run(
         _ path: String,
         _ format: String,
-        _ machines: [VirtualMachine],
+        _ machines: [(machine: VirtualMachine, serialLog: String)],
         _ accelerator: Accelerator,
         _ work: WorkFolder,
         _ log: BuildLog
@@ -85,13 +101,13 @@ package struct BootTest: Sendable {
             accelerator: accelerator,
             network: false,
             temporaryFolder: temporary,
-            stages: [.init(.finish, [.inspect, .mountFound] + BootTestSteps.steps(checks: checks) + [.unmount])]
+            stages: [.init(.finish, [.inspect, .mountFound] + BootTestSteps.steps(assertions) + [.unmount])]
         )
         try await ApplianceRun(job: job, log: log).run()
         var outcomes: [Outcome] = []
-        for machine in machines {
+        for (machine, serialLog) in machines {
             log.tell(.activity("booting by \(machine.firmware.title)"))
-            outcomes.append(try await boot(prepared, machine, accelerator, work, log))
+            outcomes.append(try await boot(prepared, machine, serialLog, accelerator, work))
         }
         return outcomes
     }
@@ -99,9 +115,9 @@ package struct BootTest: Sendable {
     private func boot(
         _ prepared: String,
         _ machine: VirtualMachine,
+        _ serialLog: String,
         _ accelerator: Accelerator,
-        _ work: WorkFolder,
-        _ log: BuildLog
+        _ work: WorkFolder
     ) async throws -> Outcome {
         let name = machine.firmware.rawValue
         let disk = work.file("\(name).qcow2")
@@ -109,33 +125,36 @@ package struct BootTest: Sendable {
         let files = VirtualMachine.Files(
             disk: disk,
             variables: work.file("\(name).vars"),
-            console: work.file("\(name).console"),
+            console: serialLog,
             report: work.file("\(name).report")
         )
         let arguments = try machine.arguments(accelerator: accelerator, files: files)
         let limit = timeLimit ?? (accelerator == .kvm ? .seconds(120) : .seconds(600))
+        let date = time(nil)
         let start = ContinuousClock.now
         let outcome = try await SpaceWatch(path: work.path).during {
             try await withTimeLimit(limit) { try await Self.runUntilReported(arguments, files.report) }
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
-        let report = BootReport(Self.text(of: files.report), commands: checks)
-        guard let complaint = Self.complaint(report, machine.firmware, outcome, limit) else {
-            return Outcome(firmware: machine.firmware, seconds: seconds, report: report, consoleLog: nil, error: nil)
-        }
-        let console = try keep(files.console, name)
-        let lines = report == nil ? Self.lastLines(of: files.console) : ""
-        let error = FlashlayerError(
-            .bootFailed,
-            "\(path) did not come up well by \(machine.firmware.title): \(complaint)\(lines)",
-            advice: "its console is in \(console)"
-        )
+        let report = BootReport(Self.text(of: files.report), assertions: assertions)
+        let bootComplaint = Self.complaint(report, assertions.count, machine.firmware, outcome, limit)
+        let complaints = (bootComplaint.map { [$0] } ?? []) + (report?.checks.compactMap(\.complaint) ?? [])
         return Outcome(
             firmware: machine.firmware,
+            accelerator: accelerator,
+            start: date,
             seconds: seconds,
             report: report,
-            consoleLog: console,
-            error: error
+            serialLog: serialLog,
+            bootComplaint: bootComplaint,
+            error: complaints.isEmpty
+                ? nil
+                : FlashlayerError(
+                    .bootFailed,
+                    "\(path) did not come up well by \(machine.firmware.title): "
+                        + complaints.joined(separator: "\n") + (report == nil ? Self.lastLines(of: serialLog) : ""),
+                    advice: "its console is in \(serialLog)"
+                )
         )
     }
 
@@ -145,7 +164,7 @@ package struct BootTest: Sendable {
         try await withThrowingTaskGroup(of: Program.Outcome?.self) { group in
             group.addTask { try await QEMU.program().outcome(arguments) }
             group.addTask {
-                while BootReport(text(of: report), commands: []) == nil {
+                while BootReport(text(of: report), assertions: []) == nil {
                     try await Task.sleep(for: .milliseconds(500))
                 }
                 try await Task.sleep(for: .seconds(5))
@@ -158,6 +177,7 @@ package struct BootTest: Sendable {
 
     private static func complaint(
         _ report: BootReport?,
+        _ assertions: Int,
         _ firmware: Firmware,
         _ outcome: Program.Outcome??,
         _ limit: Duration
@@ -165,19 +185,13 @@ package struct BootTest: Sendable {
         if let report {
             let expected = firmware == .bios ? "bios" : "uefi"
             guard report.firmware == expected else { return "it started by \(report.firmware)" }
-            return report.complaint
+            // What a test was not told of must not pass it.
+            guard report.checks.count == assertions else { return "it did not say what came of every check" }
+            return report.bootComplaint
         }
         guard let ended = outcome else { return "it said nothing within \(limit.components.seconds) s" }
         guard let ended, ended.status != 0 else { return "it switched itself off before it was up" }
         return "QEMU ended with status \(ended.status): \(ended.errors)"
-    }
-
-    private func keep(_ console: String, _ name: String) throws -> String {
-        let folder = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/tmp"
-        let kept = "\(folder)/flashlayer-boot-test-\(name)-\(getpid()).log"
-        try HostFile.write(Self.text(of: console), to: kept)
-        OutputOwner.adopt(kept)
-        return kept
     }
 
     private static func lastLines(of console: String) -> String {

@@ -29,6 +29,7 @@ struct ImageDescription: Encodable {
     let imageDigest: ImageDigest
     let packages: [InstalledPackage]
     let buildLog: String
+    let bootTest: BootTestSettings
 
     init(plan: Plan, result: BuildResult, log: String) throws {
         name = plan.name
@@ -42,6 +43,7 @@ struct ImageDescription: Encodable {
         imageDigest = result.imageDigest
         packages = result.packages
         buildLog = log
+        bootTest = plan.imageBootTest
     }
 
     func json() throws -> String {

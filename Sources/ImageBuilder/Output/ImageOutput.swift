@@ -26,7 +26,9 @@ package struct ImageOutput: Sendable {
     }
 
     /// `kiosk.qcow2` -> `kiosk`; a name without one of our endings is taken whole.
-    private var stem: String {
+    private var stem: String { Self.stem(of: path) }
+
+    static func stem(of path: String) -> String {
         for ending in [".qcow2", ".raw", ".img"] where path.hasSuffix(ending) && path.count > ending.count {
             return String(path.dropLast(ending.count))
         }

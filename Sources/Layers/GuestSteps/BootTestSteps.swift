@@ -10,24 +10,29 @@
 ///     kernel 6.1.0-40-amd64
 ///     firmware uefi
 ///     failed NAME.service
-///     check INDEX STATUS BASE64-OF-OUTPUT
+///     check INDEX STATUS START END BASE64-OF-OUTPUT
 ///     end
+///
+/// START and END are seconds since the machine was started.
 package enum BootTestSteps {
     package static let port = "org.flashlayer.boot-test"
 
-    /// - Parameter checks: shell text that is run in the guest when it is up; see `check` above.
-    package static func steps(checks: [String]) -> [GuestStep] {
+    /// How long one assertion may take, in seconds.
+    package static let timeLimit = 60
+
+    /// - Parameter assertions: looked at in the guest when it is up; see `check` above.
+    package static func steps(_ assertions: [BootAssertion]) -> [GuestStep] {
         let folder = "/etc/flashlayer-boot-test"
         let units = "/etc/systemd/system"
         let unit = "flashlayer-boot-test.service"
         var steps: [GuestStep] = [
             .makeFolder(folder),
-            .write("\(folder)/report", contents: report(folder: folder, checks: checks.count), mode: 0o755),
+            .write("\(folder)/report", contents: report(folder: folder, checks: assertions.count), mode: 0o755),
             .makeFolder(units),
             .write("\(units)/\(unit)", contents: unitText(folder: folder), mode: 0o644),
         ]
-        for (index, check) in checks.enumerated() {
-            steps.append(.write("\(folder)/check-\(index)", contents: check + "\n", mode: 0o644))
+        for (index, assertion) in assertions.enumerated() {
+            steps.append(.write("\(folder)/check-\(index)", contents: assertion.shell + "\n", mode: 0o644))
         }
         // A boot that ends in a rescue shell is to be told at once, not when the time is over.
         for target in ["multi-user", "emergency", "rescue"] {
@@ -65,9 +70,11 @@ package enum BootTestSteps {
         done
         index=0
         while [ $index -lt \(checks) ]; do
-            timeout 60 /bin/sh \(folder)/check-$index > /run/flashlayer-check 2>&1 < /dev/null
+            read -r start rest < /proc/uptime
+            timeout \(timeLimit) /bin/sh \(folder)/check-$index > /run/flashlayer-check 2>&1 < /dev/null
             status=$?
-            echo "check $index $status $(head -c 65536 /run/flashlayer-check | base64 -w 0)" >&3
+            read -r end rest < /proc/uptime
+            echo "check $index $status $start $end $(head -c 65536 /run/flashlayer-check | base64 -w 0)" >&3
             index=$((index + 1))
         done
         echo end >&3

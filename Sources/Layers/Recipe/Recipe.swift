@@ -31,8 +31,12 @@ package struct Recipe: Sendable, Equatable {
     package var image: ImageSettings
     package var recommends: Bool?
     package var layers: [LayerEntry]
+    package var bootTest: BootTestSettings
     /// By name.
     package var variants: [String: Variant]
     /// The one that was selected.
     package var variant: String?
+
+    /// What the files of the image are called, less their endings: `kiosk`, or `kiosk-lab` for the variant `lab`.
+    package var outputName: String { variant.map { "\(name)-\($0)" } ?? name }
 }

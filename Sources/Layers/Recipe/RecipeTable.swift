@@ -85,6 +85,10 @@ struct RecipeTable {
         value(key, "true or false") { $0.bool }
     }
 
+    func integer(_ key: String, _ expected: String, in range: ClosedRange<Int>) -> Int? {
+        value(key, expected) { value in value.int.flatMap { range.contains($0) ? $0 : nil } }
+    }
+
     /// An array of strings.
     func strings(_ key: String) -> [String]? {
         guard let array = value(key, "an array of strings", { $0.array }) else { return nil }

@@ -15,6 +15,8 @@ extension Recipe {
         package var recommends: Bool?
         /// Added behind those of the recipe.
         package var layers: [LayerEntry]
+        /// Added to that of the recipe.
+        package var bootTest: BootTestSettings
     }
 
     /// The recipe as one of its variants has it.
@@ -39,13 +41,14 @@ extension Recipe {
         recipe.image = variant.image
         recipe.recommends = variant.recommends ?? recommends
         recipe.layers += variant.layers
+        recipe.bootTest = bootTest.adding(variant.bootTest)
         recipe.variant = name
         return recipe
     }
 }
 
 extension RecipeReader {
-    private static let variantKeys = ["base", "image", "packages", "layer", "layers"]
+    private static let variantKeys = ["base", "image", "packages", "layer", "layers", "boot-test"]
 
     func variants(of image: ImageSettings) -> [String: Recipe.Variant] {
         guard let tables = root.table("variant") else { return [:] }
@@ -63,7 +66,8 @@ extension RecipeReader {
                 baseLine: table.line(of: "base"),
                 image: table.table("image").map { self.image($0, over: image) } ?? image,
                 recommends: table.table("packages").flatMap { recommends($0) },
-                layers: layers(table)
+                layers: layers(table),
+                bootTest: table.table("boot-test").map { bootTest($0) } ?? BootTestSettings()
             )
         }
         return variants
