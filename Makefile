@@ -41,9 +41,10 @@ test: deps swift-present
 	"$(SWIFT)" test -j $(JOBS) --skip-build
 	@$(call give_back)
 
-# Ratios against other tools, on a loop device in memory.
+# Ratios against other tools: on a loop device in memory, and upon the same base image.
 bench: deps build
 	./Benchmarks/write $(RELEASE)/flashlayer
+	./Benchmarks/build $(RELEASE)/flashlayer
 
 lint: swift-present
 	"$(SWIFT)" format lint --strict --recursive Sources Tests Package.swift

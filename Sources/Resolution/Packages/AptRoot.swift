@@ -52,10 +52,18 @@ struct AptRoot: Sendable {
     /// - Throws: `packages-failed`.
     func update() async throws {
         tell(.activity("reading the package lists"))
-        try await apt(
-            ["update", "-q", "-o", "APT::Update::Error-Mode=any"],
-            what: "reading the guest's package sources"
-        )
+        // apt tries again by itself, but not when a name server is silent for a moment.
+        for pause in [2, 5, nil] {
+            do {
+                return try await apt(
+                    ["update", "-q", "-o", "APT::Update::Error-Mode=any"],
+                    what: "reading the guest's package sources"
+                )
+            } catch let error as FlashlayerError {
+                guard let pause, error.message.contains("Temporary failure resolving") else { throw error }
+                try await Task.sleep(for: .seconds(pause))
+            }
+        }
     }
 
     /// Prefers these versions to all others. Those whose files are at hand can be had even if no source has them any more.
