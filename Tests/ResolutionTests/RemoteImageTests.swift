@@ -75,10 +75,11 @@ private final class WebServer: Sendable {
 
     init(folder: String) async throws {
         let code = """
-            import functools, http.server, sys
-            handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=sys.argv[1])
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-            print(server.server_port, file=sys.stderr, flush=True)
+            from functools import partial
+            from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+            from sys import argv, stderr
+            server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=argv[1]))
+            print(server.server_port, file=stderr, flush=True)
             server.serve_forever()
             """
         let (ports, continuation) = AsyncStream.makeStream(of: String.self)
