@@ -51,13 +51,16 @@ final class StepRunner {
             try GrowRoot(guest: guest).grow(found?.mounts ?? [])
         case .growAtFirstBoot:
             try growAtFirstBoot()
-        case .mountDrive(let number, let path):
+        case .mountDrive(let number, let path, let writable):
             let devices = try unsafe guest.strings { unsafe guestfs_list_devices($0) }
             guard devices.indices.contains(number) else {
                 throw FlashlayerError(.fault, "the appliance has no drive \(number)")
             }
             try unsafe guest.check { unsafe guestfs_mkdir_p($0, path) }
-            try unsafe guest.check { unsafe guestfs_mount_ro($0, devices[number], path) }
+            let options = writable ? "noatime" : "ro"
+            try unsafe guest.check { unsafe guestfs_mount_options($0, options, devices[number], path) }
+        case .unmountDrive(let path):
+            try unsafe guest.check { unsafe guestfs_umount($0, path) }
         case .trim(let paths):
             // Not every file system can: then the image is larger than it need be, and nothing else.
             for path in paths { try? unsafe guest.check { unsafe guestfs_fstrim_argv($0, path, nil) } }

@@ -6,6 +6,7 @@ import Layers
 import Model
 import Programs
 import Resolution
+import Synchronization
 
 /// The part of a build behind its base: goes on from the last checkpoint that holds, and leaves new ones.
 struct BuildRun: Sendable {
@@ -13,6 +14,10 @@ struct BuildRun: Sendable {
     let base: BaseEntry
     let segments: [BuildSegment]
     let packages: PackageFetch?
+    let selection: GuestSelection
+    /// Is told once what the guest's package managers chose, when they were free to: the keys of all that follows depend on
+    /// it.
+    let settle: @Sendable (GuestSelection) throws -> [BuildSegment]
     let secrets: [BuildSecret]
     let cache: Cache
     let work: WorkFolder
@@ -26,15 +31,16 @@ struct BuildRun: Sendable {
     func finished(refreshing refresh: Set<Phase>, since start: ContinuousClock.Instant) async throws -> FinishedDisk {
         let kept = segments.lastKept(refreshing: refresh)
         // A checkpoint may be removed between the look and the use: then it is not there, and an earlier one serves.
+        let made: [BuildSegment]
         if let kept, let checkpoint = Checkpoint(at: segments[kept].checkpoint) {
             checkpoint.touch()
             tellCached(through: kept)
             if kept == segments.count - 1 { return FinishedDisk(checkpoint) }
-            try await run(from: kept + 1, upon: checkpoint, since: start)
+            made = try await run(from: kept + 1, upon: checkpoint, since: start)
         } else {
-            try await run(from: 0, upon: nil, since: start)
+            made = try await run(from: 0, upon: nil, since: start)
         }
-        if let last = segments.last, let checkpoint = Checkpoint(at: last.checkpoint) {
+        if let last = made.last, let checkpoint = Checkpoint(at: last.checkpoint) {
             return FinishedDisk(checkpoint)
         }
         return FinishedDisk(folder: folder(of: segments.count - 1))
@@ -51,7 +57,11 @@ struct BuildRun: Sendable {
     }
 
     /// Everything from one part on, in one launch of the appliance.
-    private func run(from first: Int, upon checkpoint: Checkpoint?, since start: ContinuousClock.Instant) async throws {
+    ///
+    /// - Returns: all parts, with the keys that they came to have.
+    private func run(from first: Int, upon checkpoint: Checkpoint?, since start: ContinuousClock.Instant) async throws
+        -> [BuildSegment]
+    {
         try HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
         if let note = accelerator.note { log.tell(.note(note)) }
@@ -77,12 +87,20 @@ struct BuildRun: Sendable {
             }
             chosen = (drive: 1, chosen: versions)
         }
+        var downloads: DownloadDrive?
+        if selection.isNeeded, phases.contains(.packages) {
+            let drive = try await DownloadDrive.take(for: base.facts, cache: cache, work: work)
+            drives.append(.init(path: drive.path, format: "raw", readOnly: false))
+            downloads = drive
+        }
         let stages = BuildStages(
             plan: plan,
             guest: base.facts,
             earlyArchive: phases.contains(.packages) ? try await archive(plan.earlyFiles, "early.tar") : nil,
             overlayArchive: phases.contains(.configs) ? try await archive(plan.mergedOverlay, "overlay.tar") : nil,
             packages: chosen,
+            guestPackages: downloads == nil
+                ? nil : (drive: drives.count - 1, selection: selection, folder: folder(of: first)),
             hasNetwork: !project.isOffline,
             packageList: "\(folder(of: last))/installed"
         )
@@ -95,14 +113,27 @@ struct BuildRun: Sendable {
             temporaryFolder: temporary,
             stages: try jobStages(from: first, stages)
         )
-        log.tell(.activity("starting the appliance"))
-        try await CheckpointKeeper.keeping { [self] path in
-            guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else { return }
-            try await keep(index)
-        } during: { [log] report in
-            try await ApplianceRun(job: job, log: log, phases: .shown(since: start), onCheckpoint: report).run()
+        let settled = SettledSegments { [self] in
+            guard selection.isOpen, phases.contains(.packages) else { return segments }
+            return try settle(try selection.answered(from: folder(of: first)))
         }
-        if isKept(segments[last]) { try await keep(last) }
+        log.tell(.activity("starting the appliance"))
+        do {
+            try await CheckpointKeeper.keeping { [self] path in
+                guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else { return }
+                try await keep(index, as: try settled.all[index])
+            } during: { [log] report in
+                try await ApplianceRun(job: job, log: log, phases: .shown(since: start), onCheckpoint: report).run()
+            }
+        } catch {
+            // A script that fails does not make worse what was downloaded before.
+            await downloads?.keep()
+            throw error
+        }
+        await downloads?.keep()
+        let made = try settled.all
+        if isKept(made[last]) { try await keep(last, as: made[last]) }
+        return made
     }
 
     private func jobStages(from first: Int, _ stages: BuildStages) throws -> [ApplianceJob.Stage] {
@@ -135,8 +166,7 @@ struct BuildRun: Sendable {
         return !isCutOff || segment.phase == .packages || segment.phase == .configs
     }
 
-    private func keep(_ index: Int) async throws {
-        let segment = segments[index]
+    private func keep(_ index: Int, as segment: BuildSegment) async throws {
         let origin = Checkpoint.Origin(
             project: plan.name,
             variant: plan.variant,
@@ -173,6 +203,26 @@ struct FinishedDisk: Sendable {
         disk = "\(folder)/disk.qcow2"
         packageList = "\(folder)/installed"
         checkpoint = nil
+    }
+}
+
+/// The parts of a build, asked for by several and worked out once.
+private final class SettledSegments: Sendable {
+    private let work: @Sendable () throws -> [BuildSegment]
+    private let known = Mutex<[BuildSegment]?>(nil)
+
+    init(_ work: @escaping @Sendable () throws -> [BuildSegment]) {
+        self.work = work
+    }
+
+    var all: [BuildSegment] {
+        get throws {
+            try known.withLock { known in
+                let segments = try known ?? work()
+                known = segments
+                return segments
+            }
+        }
     }
 }
 

@@ -14,6 +14,9 @@ struct BuildStages: Sendable {
     let overlayArchive: String?
     /// The Debian packages that were chosen, on a drive; nil when there are none to install.
     let packages: (drive: Int, chosen: [AptSteps.Version])?
+    /// What the guest's own package managers are asked for, the drive that keeps what they download, and the folder on this
+    /// machine where what they choose goes; nil when they are not asked.
+    let guestPackages: (drive: Int, selection: GuestSelection, folder: String)?
     /// false: there is no way out, whatever the plan says.
     let hasNetwork: Bool
     /// Where, on this machine, the list of installed packages goes.
@@ -29,12 +32,10 @@ struct BuildStages: Sendable {
         return packages.filter { seen.insert($0).inserted }
     }
 
-    private var redHatPackages: [String] { guest.packageFormat == "rpm" ? plan.redHatPackages : [] }
-
     /// Whether a part of the build is to reach the network from inside the guest.
     func needsNetwork(_ phase: Phase) -> Bool {
         switch phase {
-        case .packages: hasNetwork && (!plan.pythonPackages.isEmpty || !redHatPackages.isEmpty)
+        case .packages: hasNetwork && guestPackages != nil
         case .scripts: hasNetwork && plan.image.network
         case .base, .configs, .finish: false
         }
@@ -75,35 +76,14 @@ struct BuildStages: Sendable {
                     recommends: plan.recommends
                 )
             }
-            if !redHatPackages.isEmpty {
-                guard ["dnf", "yum", "tdnf"].contains(guest.packageManager) else {
-                    throw FlashlayerError(
-                        .unavailable,
-                        "packages of \(guest.product) are installed by \(guest.packageManager), which this version does not use",
-                        advice: "install them in a script of a layer"
-                    )
-                }
-                steps += DnfSteps.install(
-                    redHatPackages,
-                    manager: guest.packageManager,
-                    recommends: plan.recommends
-                )
-            }
-            if !plan.pythonPackages.isEmpty {
-                steps += PipSteps.install(
-                    plan.pythonPackages,
-                    python: plan.image.python,
-                    name: plan.name,
-                    hostCertificates: Self.hostCertificates
-                )
+            if let (drive, selection, folder) = guestPackages {
+                steps.append(.mountDrive(drive, at: GuestFolder.downloads, writable: true))
+                steps += try selection.install(plan, for: guest)
+                steps += selection.steps(bringingTo: folder)
+                steps += [.trim([GuestFolder.downloads]), .unmountDrive(at: GuestFolder.downloads)]
             }
             return steps
         }
-    }
-
-    private static var hostCertificates: String? {
-        let path = "/etc/ssl/certs/ca-certificates.crt"
-        return FileManager.default.fileExists(atPath: path) ? path : nil
     }
 
     private var configs: [GuestStep] {

@@ -79,10 +79,12 @@ package struct ImageBuild: Sendable {
         let packages = try await selectPackages(base, work, log)
         lock?.build.bootstrap = base.selection
         lock?.build.packages = packages?.selection
+        let selection = try GuestSelection(project, base)
+        try selection.confirm(project.lockUse)
+        selection.write(into: &lock)
         if project.lockUse != .require { try lock?.save() }
 
-        let phases = try plan.phases(resolved: packages.map { [.packages: $0.ingredients] } ?? [:])
-        let segments = try BuildSegment.all(of: phases, base: base, cache: cache)
+        let segments = try segments(packages, selection, base)
         guard let last = segments.last else { throw FlashlayerError(.fault, "the plan has no phases") }
         // Two builds of the same do the work once.
         let held = try await KeyLock.hold(last.checkpoint + ".lock") {
@@ -94,6 +96,13 @@ package struct ImageBuild: Sendable {
             base: base,
             segments: segments,
             packages: packages,
+            selection: selection,
+            settle: { [self, lock] chosen in
+                var lock = lock
+                chosen.write(into: &lock)
+                try lock?.save()
+                return try self.segments(packages, chosen, base)
+            },
             secrets: secrets,
             cache: cache,
             work: work,
@@ -103,6 +112,13 @@ package struct ImageBuild: Sendable {
         let result = try await output.write(finished, plan: plan, work: work, log: log)
         await CachePruning(cache: cache).pruneAutomatically()
         return result
+    }
+
+    private func segments(_ packages: PackageFetch?, _ selection: GuestSelection, _ base: BaseEntry) throws
+        -> [BuildSegment]
+    {
+        let resolved = (packages?.ingredients ?? []) + selection.ingredients
+        return try BuildSegment.all(of: try plan.phases(resolved: [.packages: resolved]), base: base, cache: cache)
     }
 
     private func selectPackages(_ base: BaseEntry, _ work: WorkFolder, _ log: BuildLog) async throws -> PackageFetch? {

@@ -58,7 +58,12 @@ struct GuestStepsTests {
     private static func allSteps() throws -> [GuestStep] {
         BootLoaderSteps.install(for: [.bios, .uefi])
             + AptSteps.install(["jq", "-nano"], chosen: [], fromDrive: 1, recommends: false)
-            + DnfSteps.install(["jq", "-nano"], manager: "dnf", recommends: false)
+            + RpmSteps.install(
+                [.init("jq", origin: "asked for by a"), .init("-nano", origin: "asked for by a")],
+                manager: "dnf",
+                recommends: false,
+                locked: ["jq\t1.6-1\tx86_64\t00\tjq-1.6-1.x86_64.rpm"]
+            )
             + PipSteps.install(["flask"], python: .venv, name: "a b", hostCertificates: "/ca")
             + PipSteps.install(["flask"], python: .system, name: "a", hostCertificates: nil)
             + OverlaySteps.unpack([try entry("etc/\(awkward)", owned: true)], hostArchive: "/a.tar")

@@ -21,8 +21,11 @@ package struct PhaseState: Sendable, Equatable {
                 return PhaseState(phase: phase, isCached: false, reason: reason)
             }
         }
-        let (selection, doubt) = try packages(project, base)
-        let phases = try plan.phases(resolved: selection.map { [.packages: $0.packages.map(\.ingredient)] } ?? [:])
+        let (selection, apart) = try packages(project, base)
+        let inGuest = try GuestSelection(project, base)
+        let doubt = apart ?? inGuest.doubt
+        let resolved = (selection?.packages.map(\.ingredient) ?? []) + inGuest.ingredients
+        let phases = try plan.phases(resolved: [.packages: resolved])
         let segments = try BuildSegment.all(of: phases, base: base, cache: cache)
         let kept = doubt == nil ? segments.lastKept(refreshing: []) ?? -1 : -1
         var isFirst = true

@@ -15,8 +15,10 @@ package enum GuestStep: Codable, Sendable, Equatable {
     /// Makes the partition of the root file system that `inspect` found, and the file system, as large as the disk
     /// allows.
     case growRoot
-    /// Mounts the whole drive of this number (0 is the first) read-only.
-    case mountDrive(Int, at: String)
+    /// Mounts the whole drive of this number (0 is the first).
+    case mountDrive(Int, at: String, writable: Bool = false)
+    /// All that was written to the drive is on it afterwards.
+    case unmountDrive(at: String)
     /// Gives unused space of these file systems back to the image file.
     case trim([String])
     /// Unmounts everything; whatever still holds a file system is a failure, since the disk would not be clean.
@@ -103,4 +105,6 @@ package enum GuestFolder {
     package static let notes = "/var/lib/flashlayer-build"
     package static let scratch = "/run/flashlayer"
     package static let packages = "/run/flashlayer/packages"
+    /// A drive of its own, which is kept: what the guest's package managers downloaded.
+    package static let downloads = "/run/flashlayer/downloads"
 }

@@ -19,7 +19,7 @@ import Model
 package struct Cache: Sendable {
     /// What is worth listing and pruning.
     package enum Kind: String, Sendable, CaseIterable {
-        case base, checkpoints, debs, images, git
+        case base, checkpoints, debs, downloads, images, git
     }
 
     package let path: String
