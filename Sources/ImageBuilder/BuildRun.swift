@@ -120,7 +120,9 @@ struct BuildRun: Sendable {
         log.tell(.activity("starting the appliance"))
         do {
             try await CheckpointKeeper.keeping { [self] path in
-                guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else { return }
+                guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else {
+                    return
+                }
                 try await keep(index, as: try settled.all[index])
             } during: { [log] report in
                 try await ApplianceRun(job: job, log: log, phases: .shown(since: start), onCheckpoint: report).run()

@@ -11,6 +11,7 @@ import Model
 ///     base/KEY/         a base: its disk, what is known of it, what its package manager knows
 ///     checkpoints/KEY/  what a part of a build made of a base: the disk's difference, and what it is of
 ///     debs/             packages that were downloaded
+///     downloads/        what package managers of guests downloaded, by the kind of guest
 ///     images/           base images that were downloaded, by their digests
 ///     git/              repositories of layers, and the folders of their commits
 ///     digests/          digests of large files of this machine, as long as those stay what they are
