@@ -42,7 +42,7 @@ struct BuildTests {
         }
         #expect(packages.contains { $0["name"]?.text == "jq" && $0["version"]?.text?.isEmpty == false })
         #expect(packages.count > 100)
-        #expect(layers.map { $0["name"]?.text } == ["common", "site"])
+        #expect(layers.map { $0["name"]?.text } == ["common", "site", "os-base", "custom"])
         let map = try #require(FileManager.default.contents(atPath: folder.file("tested.bmap")))
         #expect(String(decoding: map, as: UTF8.self).contains("<ImageSize>\(2 * ByteSize.gibibyte)</ImageSize>"))
         try await files(in: raw)
@@ -118,6 +118,9 @@ struct BuildTests {
                 "test \"$(cat /etc/site-result)\" = 'perl site hello'",
                 "test \"$(grep -c ^SITE= /etc/environment)\" = 1 && grep -x SITE=lobby /etc/environment",
                 "test \"$(stat -c '%U:%G %a' /etc/owned)\" = 'www-data:adm 640'",
+                "test \"$(cat /etc/custom-result | tr '\\n' ,)\" = 'hello from the lobby,jq,os-base 1,'",
+                "CUSTOM_SITE=here symlink-to-something | grep -x 'hello from here'",
+                "/opt/tested/venv/bin/python -c 'import six; print(six.__version__)' | grep -x 1.16.0",
                 "test \"$(hostname)\" = tester",
                 "test \"$(readlink /etc/localtime)\" = /usr/share/zoneinfo/Europe/Berlin",
                 "jq --version && apt-mark showmanual | grep -x jq && apt-mark showauto | grep -x libjq1",

@@ -20,6 +20,7 @@ import TestSupport
 ///     library 1.5
 ///     manual 1.0
 ///     new-editor 1.0   conflicts with editor 1.0, which is installed
+///     jq 1.7
 ///     unsigned 1.0
 struct DnfGuest: Sendable {
     /// The guest's root folder. Never written to: see `DnfMachine`.
@@ -89,9 +90,9 @@ struct DnfGuest: Sendable {
             shift 3
             {
                 printf '%s\n' "Name: $name" "Version: $version" 'Release: 1' 'Summary: A package' 'License: none' \
-                    'BuildArch: noarch' "$@" '%description' 'A package.' '%install' \
-                    'mkdir -p %{buildroot}/usr/share/rig' "echo $version > %{buildroot}/usr/share/rig/$name" \
-                    '%files' "/usr/share/rig/$name"
+                    'BuildArch: noarch' "$@" '%description' 'A package.' '%install' 'mkdir -p %{buildroot}/usr/bin' \
+                    "printf '#!/bin/sh\necho $name-$version\n' > %{buildroot}/usr/bin/$name" \
+                    "chmod 755 %{buildroot}/usr/bin/$name" '%files' "/usr/bin/$name"
             } > $name.spec
             rpmbuild -bb --quiet --define "_rpmdir $folder" \
                 --define '_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' $name.spec
@@ -105,6 +106,7 @@ struct DnfGuest: Sendable {
         package /tmp/repository library 1.5
         package /tmp/repository manual 1.0
         package /tmp/repository new-editor 1.0 'Conflicts: editor'
+        package /tmp/repository jq 1.7
         rpmsign --define '_gpg_name Rig' --define "_gpg_path $GNUPGHOME" --define '__gpg /usr/bin/gpg' \
             --addsign repository/*.rpm
         package /tmp/repository unsigned 1.0

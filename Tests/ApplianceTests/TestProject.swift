@@ -6,6 +6,7 @@ import Glibc
 import ImageBuilder
 import Layers
 import Model
+import Programs
 import Resolution
 import Synchronization
 import TestSupport
@@ -23,7 +24,8 @@ enum TestProject {
 
         """
 
-    static func write(to folder: TemporaryFolder) throws {
+    static func write(to folder: TemporaryFolder) async throws {
+        let template = try await templateRepository(in: folder)
         try folder.write(
             head + """
                 hostname = "tester"
@@ -34,11 +36,38 @@ enum TestProject {
                 [[layer]]
                 type = "local"
                 path = "layers/site"
+                [[layer]]
+                name = "custom"
+                type = "git"
+                url = "\(template)"
+                branch_or_tag = "main"
                 """,
             to: "flashlayer.toml"
         )
         try common(folder)
         try site(folder)
+    }
+
+    /// The layer of examples/os-layer-template as a repository of its own, as such layers come. What it depends on lies
+    /// among the project's layers.
+    ///
+    /// - Returns: its URL.
+    static func templateRepository(in folder: TemporaryFolder) async throws -> String {
+        let layers = "\(Checkout.root)/examples/os-layer-template/layers"
+        let script = """
+            mkdir -p layers
+            cp -r "$1/os-base" layers/
+            cp -r "$1/custom" template
+            cd template
+            git init --quiet --initial-branch main .
+            git add --all
+            git -c user.name=Rig -c user.email=rig@example.org commit --quiet --message Template
+            """
+        try await Program("bash", debianPackage: "bash").run(
+            ["-euc", script, "bash", layers],
+            workingDirectory: folder.path
+        )
+        return "file://\(folder.file("template"))"
     }
 
     private static func common(_ folder: TemporaryFolder) throws {
@@ -132,7 +161,7 @@ actor Fixture {
             Self.place.withLock { $0 = folder.path }
             // A static value is never let go of, and this one is of gigabytes.
             atexit { Fixture.remove() }
-            try TestProject.write(to: folder)
+            try await TestProject.write(to: folder)
             let events = Events()
             let result = try await ImageBuild(
                 try await TestProject.resolve(folder),

@@ -29,6 +29,7 @@ extension Cache.Kind {
         case .base: "base"
         case .checkpoints: "checkpoint"
         case .debs: "Debian packages"
+        case .downloads: "downloads of guests"
         case .images: "fetched images"
         case .git: "git repositories"
         }
@@ -38,7 +39,7 @@ extension Cache.Kind {
     var isShownAsOne: Bool {
         switch self {
         case .base, .checkpoints: false
-        case .debs, .images, .git: true
+        case .debs, .downloads, .images, .git: true
         }
     }
 }

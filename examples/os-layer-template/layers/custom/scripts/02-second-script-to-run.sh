@@ -1,0 +1,3 @@
+#!/bin/bash
+set -euo pipefail
+cat /etc/os-base-release >> /etc/custom-result
