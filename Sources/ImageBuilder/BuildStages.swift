@@ -66,7 +66,7 @@ struct BuildStages: Sendable {
 
     private var packageSteps: [GuestStep] {
         get throws {
-            var steps: [GuestStep] = []
+            var steps = UserSteps.create(plan.users)
             if let earlyArchive { steps += OverlaySteps.unpack(plan.earlyFiles, hostArchive: earlyArchive) }
             if let packages {
                 steps += AptSteps.install(
@@ -82,7 +82,7 @@ struct BuildStages: Sendable {
                 steps += selection.steps(bringingTo: folder)
                 steps += [.trim([GuestFolder.downloads]), .unmountDrive(at: GuestFolder.downloads)]
             }
-            return steps
+            return steps + UserSteps.join(plan.users)
         }
     }
 

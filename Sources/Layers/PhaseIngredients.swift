@@ -40,6 +40,8 @@ extension Plan {
     private var packageIngredients: [Ingredient] {
         get throws {
             var ingredients = [Ingredient("packages.recommends", recommends.map { "\($0)" })].compactMap { $0 }
+            // A digest: ingredients are kept where others may read them, and a user has a password.
+            ingredients += try users.map { Ingredient("user \($0.name)", try CanonicalDigest.of($0).hex) }
             ingredients += debianPackages.map { Ingredient("package \($0)", "deb") }
             if mayBeRedHat { ingredients += redHatPackages.map { Ingredient("package \($0)", "rpm") } }
             ingredients += pythonPackages.map { Ingredient("Python package \($0)", "pip") }

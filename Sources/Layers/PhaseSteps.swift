@@ -43,7 +43,8 @@ extension Plan {
 
     private var packageSteps: [String] {
         let owners = merged.claims.reduce(into: [:]) { $0[$1.entry.path] = $1.layer }
-        var steps = earlyFiles.map { "lay down \($0.path) early (\(owners[$0.path, default: ""]))" }
+        var steps = users.map(\.step)
+        steps += earlyFiles.map { "lay down \($0.path) early (\(owners[$0.path, default: ""]))" }
         steps += installation(of: debianPackages, \.debianPackages, suffix: mayBeRedHat ? " if the guest uses deb" : "")
         if mayBeRedHat { steps += installation(of: redHatPackages, \.redHatPackages, suffix: " if the guest uses rpm") }
         let place = image.python == .venv ? " by pip in /opt/\(name)/venv" : " by pip"

@@ -18,6 +18,8 @@ package struct Plan: Codable, Sendable, Equatable {
     package var layers: [Layer] {
         didSet { merge = MergeOnce() }
     }
+    /// In the order of the recipe.
+    package var users: [User]
     /// What the command line sets for scripts, by name.
     package var arguments: [Layer.Variable]
     package var bootTest: BootTestSettings
@@ -32,6 +34,7 @@ package struct Plan: Codable, Sendable, Equatable {
         image: ImageSettings,
         recommends: Bool?,
         layers: [Layer],
+        users: [User] = [],
         arguments: [Layer.Variable] = [],
         bootTest: BootTestSettings = BootTestSettings()
     ) {
@@ -39,6 +42,7 @@ package struct Plan: Codable, Sendable, Equatable {
         self.name = name
         self.version = version
         self.variant = variant
+        self.users = users
         self.arguments = arguments
         self.base = base
         self.image = image

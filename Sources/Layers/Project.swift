@@ -83,6 +83,7 @@ extension Plan {
             image: recipe.image,
             recommends: recipe.recommends,
             layers: layers,
+            users: recipe.users,
             bootTest: recipe.bootTest
         )
     }

@@ -56,7 +56,10 @@ struct GuestStepsTests {
     }
 
     private static func allSteps() throws -> [GuestStep] {
-        BootLoaderSteps.install(for: [.bios, .uefi])
+        var user = User("kiosk")
+        (user.comment, user.groups, user.authorizedKeys) = (awkward, ["sudo"], ["ssh-ed25519 AAAA"])
+        return BootLoaderSteps.install(for: [.bios, .uefi])
+            + UserSteps.create([user]) + UserSteps.join([user])
             + AptSteps.install(["jq", "-nano"], chosen: [], fromDrive: 1, recommends: false)
             + RpmSteps.install(
                 [.init("jq", origin: "asked for by a"), .init("-nano", origin: "asked for by a")],

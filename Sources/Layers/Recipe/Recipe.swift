@@ -31,6 +31,7 @@ package struct Recipe: Sendable, Equatable {
     package var image: ImageSettings
     package var recommends: Bool?
     package var layers: [LayerEntry]
+    package var users: [User]
     package var bootTest: BootTestSettings
     /// By name.
     package var variants: [String: Variant]

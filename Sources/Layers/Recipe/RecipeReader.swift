@@ -51,7 +51,9 @@ extension Recipe {
 
 /// Knows the keys of a recipe: a new one is added here.
 struct RecipeReader {
-    static let keys = ["name", "version", "base", "image", "packages", "layer", "layers", "variant", "boot-test"]
+    static let keys = [
+        "name", "version", "base", "image", "packages", "layer", "layers", "user", "variant", "boot-test",
+    ]
     static let baseKeys = ["bootstrap", "image", "sha256"]
     static let bootstrapKeys = ["distribution", "suite", "mirror"]
     static let imageKeys = [
@@ -71,6 +73,7 @@ struct RecipeReader {
         for key in imageKeys { homes[key] = "[image]" }
         for key in packageKeys { homes[key] = "[packages]" }
         for key in layerKeys where key != "name" { homes[key] = "[[layer]]" }
+        for key in userKeys where key != "name" { homes[key] = "[[user]]" }
         for key in bootTestKeys where key != "firmware" { homes[key] = "[boot-test]" }
         for key in ["bootstrap", "sha256"] { homes[key] = "[base]" }
         for key in bootstrapKeys { homes[key] = "[base] bootstrap" }
@@ -99,6 +102,7 @@ struct RecipeReader {
             image: image,
             recommends: root.table("packages").flatMap(recommends),
             layers: layers(root),
+            users: users(root),
             bootTest: root.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
             variants: variants(of: image)
         )

@@ -15,6 +15,8 @@ extension Recipe {
         package var recommends: Bool?
         /// Added behind those of the recipe.
         package var layers: [LayerEntry]
+        /// Added to those of the recipe; one of the same name takes its place.
+        package var users: [User]
         /// Added to that of the recipe.
         package var bootTest: BootTestSettings
     }
@@ -41,6 +43,8 @@ extension Recipe {
         recipe.image = variant.image
         recipe.recommends = variant.recommends ?? recommends
         recipe.layers += variant.layers
+        recipe.users.removeAll { user in variant.users.contains { $0.name == user.name } }
+        recipe.users += variant.users
         recipe.bootTest = bootTest.adding(variant.bootTest)
         recipe.variant = name
         return recipe
@@ -48,7 +52,7 @@ extension Recipe {
 }
 
 extension RecipeReader {
-    private static let variantKeys = ["base", "image", "packages", "layer", "layers", "boot-test"]
+    private static let variantKeys = ["base", "image", "packages", "layer", "layers", "user", "boot-test"]
 
     func variants(of image: ImageSettings) -> [String: Recipe.Variant] {
         guard let tables = root.table("variant") else { return [:] }
@@ -67,6 +71,7 @@ extension RecipeReader {
                 image: table.table("image").map { self.image($0, over: image) } ?? image,
                 recommends: table.table("packages").flatMap { recommends($0) },
                 layers: layers(table),
+                users: users(table),
                 bootTest: table.table("boot-test").map { bootTest($0) } ?? BootTestSettings()
             )
         }
