@@ -54,6 +54,13 @@ final class GuestfsHandle {
         return answer != 0
     }
 
+    /// Whether the appliance has one of the features of "AVAILABILITY" in guestfs(3).
+    func has(_ feature: String) throws -> Bool {
+        try unsafe Self.withVector([feature]) { features in
+            try unsafe ask { unsafe guestfs_feature_available($0, features) }
+        }
+    }
+
     func number(_ call: (OpaquePointer) -> Int64) throws -> Int64 {
         let answer = unsafe call(handle)
         guard answer >= 0 else { throw lastFailure }

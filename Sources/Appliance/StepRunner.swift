@@ -85,6 +85,8 @@ final class StepRunner {
             try unsafe guest.check { unsafe guestfs_rm_f($0, path) }
         case .download(let path, let hostPath):
             try unsafe guest.check { unsafe guestfs_download($0, path, hostPath) }
+        case .relabel:
+            try relabel()
         case .run(let command):
             try run(command)
         }
@@ -119,6 +121,14 @@ final class StepRunner {
                 title: "letting the root file system grow at first boot"
             )
         )
+    }
+
+    private func relabel() throws {
+        let command = RelabelSteps.byGuest
+        let status = try GuestRun(guest: guest, console: console).run(command).status
+        // A status that is none of its own is one of its shell's: something in it failed.
+        let outcome = RelabelSteps.Outcome(rawValue: status) ?? .failed
+        if let warning = try Relabel(guest: guest).finish(outcome) { session.emit(ApplianceEvent.warning(warning)) }
     }
 
     private func unmount() throws {

@@ -98,6 +98,6 @@ struct BuildStages: Sendable {
         steps += FinishSteps.removeIdentity(kept: plan.mergedOverlay)
         steps.append(.download(FinishSteps.packageList, hostPath: packageList))
         steps += OverlaySteps.resolverFile(plan.mergedOverlay)
-        return steps + [.trim(guest.mounts.map(\.path))]
+        return steps + [.relabel, .trim(guest.mounts.map(\.path))]
     }
 }

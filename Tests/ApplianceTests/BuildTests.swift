@@ -60,6 +60,11 @@ struct BuildTests {
         #expect(try await ask("cat /etc/motd") == "of site\n")
         #expect(try await ask("cat /var/log/kept.log") == "kept\n")
         #expect(try await ask("cat /var/log/dpkg.log").isEmpty)
+        // debugfs says nothing on standard output of a file that is not there.
+        for path in TestProject.leftovers { #expect(try await ask("stat \(path)").isEmpty, "\(path)") }
+        #expect(try await ask("cat /var/lib/dhcp/placed.leases") == "kept\n")
+        #expect(try await ask("cat /root/.cache/models/model") == "wanted\n")
+        #expect(try await ask("cat /root/.ssh/authorized_keys").hasPrefix("ssh-ed25519 "))
         let keys = try await ask("ls /etc/ssh")
         #expect(keys.contains("sshd_config") && !keys.contains("ssh_host"))
         #expect(try await !ask("ls /var/lib/apt/lists").contains("Packages"))
@@ -67,6 +72,11 @@ struct BuildTests {
         #expect(try await !ask("ls /usr/sbin").contains(".deferred"))
         #expect(try await !ask("ls /etc/apt/apt.conf.d").contains("mmdebstrap"))
         #expect(try await ask("cat /etc/hostname") == "tester\n")
+        // The labels of SELinux, also of what was written last and of what lies behind a link.
+        for (path, type) in [("/etc/shadow", "etc_t"), ("/etc/machine-id", "etc_t"), ("/usr/bin/hello", "bin_t")] {
+            #expect(try await ask("ea_get -V \(path) security.selinux").hasPrefix("system_u:object_r:\(type):s0"))
+        }
+        #expect(try await !ask("ls /").contains(".autorelabel"))
     }
 
     @Test("the log and the events tell what happened: phases in order, scripts line by line, what was left running")
@@ -92,7 +102,9 @@ struct BuildTests {
             }
         )
         let data = try #require(FileManager.default.contents(atPath: built.folder.file("tested.log")))
-        #expect(String(decoding: data, as: UTF8.self).contains("common/10-common.sh: a line of the common script"))
+        let log = String(decoding: data, as: UTF8.self)
+        #expect(log.contains("common/10-common.sh: a line of the common script"))
+        #expect(!log.contains(TestProject.TestUsers.hash))
     }
 
     @Test(
@@ -125,6 +137,13 @@ struct BuildTests {
                 "test \"$(readlink /etc/localtime)\" = /usr/share/zoneinfo/Europe/Berlin",
                 "jq --version && apt-mark showmanual | grep -x jq && apt-mark showauto | grep -x libjq1",
                 "test -z \"$(dpkg --audit)\"",
+                "test \"$(id kiosk)\" = 'uid=4242(kiosk) gid=4242(kiosk) groups=4242(kiosk),27(sudo),'\"$(getent group _ssh | cut -d: -f3)(_ssh)\"",
+                "test \"$(cd /srv/homes/kiosk && stat -c '%n %U:%G %a' .ssh .ssh/authorized_keys | tr '\\n' ' ')\" = "
+                    + "'.ssh kiosk:kiosk 700 .ssh/authorized_keys kiosk:kiosk 600 '",
+                "perl -e 'exit crypt(\"kiosk\", (getpwnam \"kiosk\")[1]) ne (getpwnam \"kiosk\")[1]'",
+                "test \"$(getent passwd kiosk)\" = \"kiosk:x:4242:4242:The kiosk's own:/srv/homes/kiosk:/bin/bash\"",
+                "getent passwd games | grep -x 'games:x:5:60:games:/usr/games:/bin/sh' && passwd -S games | grep '^games L'",
+                "ssh-keygen -l -f /root/.ssh/authorized_keys && su kiosk -c 'cat ~/.ssh/authorized_keys' | ssh-keygen -l -f -",
                 "test -s /etc/machine-id && test -s /etc/ssh/ssh_host_ed25519_key",
                 "find / -xdev -name '*flashlayer*' ! -path '*flashlayer-boot-test*' | grep . && exit 1; exit 0",
                 // The disk is larger than the image: the root has taken it.

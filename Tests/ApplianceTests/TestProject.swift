@@ -33,6 +33,22 @@ enum TestProject {
                 locale = "C.UTF-8"
                 [packages]
                 recommends = false
+                [[user]]
+                name = "root"
+                authorized-keys = ["\(TestUsers.key)"]
+                [[user]]
+                name = "kiosk"
+                uid = 4242
+                # The first is brought by openssh-client, the other is there from the beginning.
+                groups = ["_ssh", "sudo"]
+                home = "/srv/homes/kiosk"
+                comment = "The kiosk's own"
+                password = "\(TestUsers.hash)"
+                authorized-keys = ["\(TestUsers.key)"]
+                [[user]]
+                name = "games"
+                shell = "/bin/sh"
+                password = "!"
                 [[layer]]
                 type = "local"
                 path = "layers/site"
@@ -45,8 +61,30 @@ enum TestProject {
             to: "flashlayer.toml"
         )
         try common(folder)
+        try policy(folder)
         try site(folder)
     }
+
+    /// Made by ssh-keygen(1) and crypt(3) for this test; the password is "kiosk".
+    enum TestUsers {
+        static let hash =
+            "$6$abcdefghijklmnop$"
+            + "WIsSZ9Uxy/HAAjSNkIgTViLqDMte5ntctk4/628JAB3KddZVvOk3sFlXyXQgK9fqeCjgtrrgttJxBOdXNvGiK/"
+        static let key =
+            "ssh-ed25519 "
+            + "AAAAC3NzaC1lZDI1NTE5AAAAIKQv6KKC5zxm6/8GKG+KcbTICVQTXx/hc8YMUEe6bX/o ops@example"
+    }
+
+    /// What a system that has run leaves.
+    static let leftovers = [
+        "/root/.bash_history", "/srv/homes/kiosk/.python_history", "/root/.cache/pip/http/a",
+        "/var/lib/dhcp/dhclient.leases",
+        "/var/lib/NetworkManager/secret_key", "/var/lib/cloud/instances/i-1/user-data.txt", "/etc/shadow-",
+        "/etc/udev/rules.d/70-persistent-net.rules", "/var/log/messages-20260101", "/var/log/journal/1/system.journal",
+        "/var/crash/a.crash", "/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret",
+        "/var/lib/systemd/timers/stamp-a.timer", "/etc/lvm/archive/a.vg", "/var/tmp/a",
+        "/etc/ssh/ssh_host_rsa_key", "/var/backups/dpkg.status.0", "/etc/nvme/hostnqn", "/var/lib/apt/lists/a_Release",
+    ]
 
     /// The layer of examples/os-layer-template as a repository of its own, as such layers come. What it depends on lies
     /// among the project's layers.
@@ -71,7 +109,7 @@ enum TestProject {
     }
 
     private static func common(_ folder: TemporaryFolder) throws {
-        try folder.write("# tools\njq\nopenssh-server\n", to: "layers/common/packages/debs.txt")
+        try folder.write("# tools\njq\nopenssh-server\npolicycoreutils\n", to: "layers/common/packages/debs.txt")
         try folder.write("SITE=example\nTOOLS=jq\n", to: "layers/common/environment")
         try folder.write("of common\n", to: "layers/common/configs/etc/motd")
         try folder.write(
@@ -82,9 +120,30 @@ enum TestProject {
             sleep 1000 > /dev/null 2>&1 &
             echo "$FLASHLAYER_LAYER $FLASHLAYER_PHASE $SITE $(pwd)" > /etc/common-result
             echo "a line of the common script"
+            # What a system that has run leaves, and what must not be in each copy of it.
+            for path in \(leftovers.joined(separator: " ")); do
+                mkdir -p "${path%/*}"
+                echo left > "$path"
+            done
+            mkdir -p /root/.cache/models && echo wanted > /root/.cache/models/model
             """,
             to: "layers/common/scripts/10-common.sh",
             mode: 0o755
+        )
+    }
+
+    /// Debian's kernel has SELinux, and leaves it off: what counts here is that files get the labels of this policy.
+    private static func policy(_ folder: TemporaryFolder) throws {
+        let place = "layers/common/configs/etc/selinux"
+        try folder.write("SELINUX=permissive\nSELINUXTYPE=test\n", to: "\(place)/config")
+        try folder.write(
+            """
+            /.*\tsystem_u:object_r:default_t:s0
+            /etc(/.*)?\tsystem_u:object_r:etc_t:s0
+            /usr/bin(/.*)?\tsystem_u:object_r:bin_t:s0
+
+            """,
+            to: "\(place)/test/contexts/files/file_contexts"
         )
     }
 
@@ -96,6 +155,7 @@ enum TestProject {
         // /bin is a link in the guest, and /var/run another, which leads to memory.
         try folder.write("#!/bin/sh\necho hello\n", to: "\(layer)/configs/bin/hello", mode: 0o755)
         try folder.write("kept\n", to: "\(layer)/configs/var/log/kept.log")
+        try folder.write("kept\n", to: "\(layer)/configs/var/lib/dhcp/placed.leases")
         try folder.write("owned\n", to: "\(layer)/configs/etc/owned")
         try folder.write("etc/owned www-data:adm 0640\n", to: "\(layer)/owners")
         try FileManager.default.createDirectory(

@@ -125,8 +125,34 @@ package enum FinishSteps {
         '
         printf %b "$(cat \(GuestFolder.scratch)/kept)" > \(GuestFolder.scratch)/kept.paths
         kept() { grep -Fxqs -- "$1" \(GuestFolder.scratch)/kept.paths; }
-        seeds='/var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/systemd/credential.secret
-            /boot/efi/loader/random-seed /boot/loader/random-seed'
+        # What makes one machine, or one boot of it, and what it would be bad to find in each copy.
+        seeds='/var/lib/systemd/random-seed /var/lib/urandom/random-seed /var/lib/random-seed
+            /var/lib/systemd/credential.secret /boot/efi/loader/random-seed /boot/loader/random-seed
+            /efi/loader/random-seed'
+        keys='/etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /etc/nvme/hostnqn /etc/nvme/hostid /var/lib/yum/uuid
+            /etc/pki/consumer/*.pem /etc/pki/entitlement/*.pem /etc/sysconfig/rhn/systemid
+            /var/lib/ubuntu-advantage/private/*'
+        leases='/var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/dhcpcd/*.lease* /var/lib/dhcpcd/duid
+            /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key /var/lib/NetworkManager/timestamps
+            /var/lib/NetworkManager/seen-bssids'
+        # Those of passwd(5) hold the hashes of before.
+        backups='/etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid- /var/backups/*.bak
+            /var/backups/dpkg.* /var/backups/apt.* /var/backups/alternatives.tar.* /etc/lvm/archive/*.vg
+            /etc/lvm/backup/* /root/anaconda-ks.cfg /root/original-ks.cfg'
+        # Found again, and on other hardware other ones.
+        hardware='/etc/udev/rules.d/70-persistent-net.rules /etc/lvm/devices/system.devices /etc/lvm/cache/.cache
+            /etc/blkid.tab /etc/blkid.tab.old /var/lib/chrony/drift /var/lib/ntp/ntp.drift /var/lib/ntpsec/ntp.drift'
+        stamps='/var/lib/systemd/timers/stamp-* /var/lib/logrotate/status /var/lib/logrotate/logrotate.status
+            /var/lib/rpm/__db.* /var/lib/lastlog/lastlog2.db /var/lib/wtmpdb/wtmp.db /var/account/pacct'
+        personal="$seeds $keys $leases $backups $hardware $stamps"
+        # Of packages, of crashes, of the machine that cloud-init took this one for, of journald.
+        trees='/var/cache/apt /var/lib/apt/lists /var/cache/dnf /var/cache/yum /var/cache/libdnf5 /var/cache/zypp
+            /var/cache/PackageKit /var/crash /var/lib/systemd/coredump /var/spool/abrt /var/lib/rhsm/cache
+            /var/lib/rhsm/facts /var/lib/sss/db /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem
+            /var/log/journal /var/tmp'
+        histories='.bash_history .zsh_history .sh_history .ash_history .lesshst .viminfo .wget-hsts .python_history
+            .mysql_history .psql_history .sqlite_history .node_repl_history .rnd'
+        homes() { cut -d : -f 6 /etc/passwd | sort -u | grep '^/.'; }
 
         """
 
@@ -146,44 +172,51 @@ package enum FinishSteps {
             done
         }
 
-        # Package managers' lists and downloads.
-        if [ -d /var/lib/apt/lists ]; then
-            drop_tree /var/lib/apt/lists /var/cache/apt
-            mkdir -p /var/lib/apt/lists/partial /var/cache/apt/archives/partial
-        fi
-        drop_tree /var/cache/dnf /var/cache/yum /var/cache/libdnf5 /var/cache/zypp /var/cache/PackageKit
-        drop /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
+        # Package managers' lists and downloads, and what makes one machine.
+        drop $personal
+        drop_tree $trees
+        if [ -d /var/lib/apt/lists ]; then mkdir -p /var/lib/apt/lists/partial /var/cache/apt/archives/partial; fi
+        drop /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache /var/lib/cloud/instance
+        homes > \(GuestFolder.scratch)/homes
+        while IFS= read -r home; do
+            for name in $histories; do drop "$home/$name"; done
+            # The rest of .cache may be what a layer's script put there to be found.
+            drop_tree "$home/.cache/pip"
+        done < \(GuestFolder.scratch)/homes
 
-        # What was logged and typed. Logs that stay open to be written to are emptied, so that owner and mode stay.
-        drop_tree /var/log/journal
-        find /var/log -xdev -type f ! -path "*$line_end*" > \(GuestFolder.scratch)/found
+        # Logs and mailboxes stay open to be written to: they are emptied, so that owner and mode stay.
+        find /var/log /var/mail/ /var/spool/mail/ -xdev -type f ! -path "*$line_end*" 2> /dev/null \\
+            > \(GuestFolder.scratch)/found || true
         while IFS= read -r path; do
             if kept "$path"; then continue; fi
             case $path in
-                *.gz | *.xz | *.[0-9] | *.old) rm -f -- "$path" ;;
+                *.gz | *.xz | *.zst | *.bz2 | *.[0-9] | *.old | *-20[0-9][0-9][01][0-9][0-3][0-9]) rm -f -- "$path" ;;
                 *) [ ! -s "$path" ] || : > "$path" ;;
             esac
         done < \(GuestFolder.scratch)/found
-        for home in /root /home/*; do
-            drop "$home/.bash_history" "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.python_history"
-            drop_tree "$home/.cache"
-        done
-        drop_tree /var/tmp
-        drop /var/lib/dhcp/*.leases /var/lib/dhclient/*.lease* /var/lib/NetworkManager/*.lease \\
-            /var/lib/NetworkManager/secret_key /var/lib/NetworkManager/timestamps
 
         rm -rf \(GuestFolder.notes)
 
-        # What makes this one machine.
-        drop $seeds
-        drop /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
+        # A name by which an iSCSI server knows one machine: Debian makes one where the file says so, others where it is
+        # not there.
+        initiator=/etc/iscsi/initiatorname.iscsi
+        if [ -e $initiator ] && ! kept $initiator; then
+            if [ -e /etc/debian_version ]; then echo GenerateName=yes > $initiator; else rm -f $initiator; fi
+        fi
+        for path in /etc/sysconfig/network-scripts/ifcfg-*; do
+            if [ -f "$path" ] && ! kept "$path"; then sed -i '/^HWADDR=/d' "$path"; fi
+        done
+
         [ -L /var/lib/dbus/machine-id ] || drop /var/lib/dbus/machine-id
         # Empty, not absent: systemd then makes one at the first boot, also where / is read-only at first.
         kept /etc/machine-id || : > /etc/machine-id
 
         # Nobody but the package's installation makes these keys: they are made at the first boot.
-        if [ -x /usr/sbin/sshd ] && [ -d /etc/systemd/system ] &&
-            [ ! -e /usr/lib/systemd/system/sshd-keygen.target ]; then
+        makes_keys=false
+        for unit in sshd-keygen.target sshd-keygen.service; do
+            if [ -e /usr/lib/systemd/system/$unit ] || [ -e /lib/systemd/system/$unit ]; then makes_keys=true; fi
+        done
+        if [ -x /usr/sbin/sshd ] && [ -d /etc/systemd/system ] && ! $makes_keys; then
             unit=/etc/systemd/system/ssh-host-keys.service
             if ! kept $unit; then
                 cat > $unit <<'END'
@@ -210,9 +243,21 @@ package enum FinishSteps {
         left=0
         complain() { echo "still there: $1"; left=1; }
         kept /etc/machine-id || [ ! -s /etc/machine-id ] || complain /etc/machine-id
-        for path in $seeds /etc/ssh/ssh_host_*_key /var/lib/apt/lists/*Release /var/cache/apt/archives/*.deb; do
+        [ -L /var/lib/dbus/machine-id ] || kept /var/lib/dbus/machine-id || [ ! -e /var/lib/dbus/machine-id ] ||
+            complain /var/lib/dbus/machine-id
+        for path in $personal; do
             [ ! -e "$path" ] || kept "$path" || complain "$path"
         done
+        {
+            for folder in $trees; do
+                [ ! -d $folder ] || find $folder -xdev ! -type d ! -path "*$line_end*"
+            done
+            find /var/log -xdev -type f -size +0 ! -path "*$line_end*"
+            while IFS= read -r home; do
+                for name in $histories; do [ ! -e "$home/$name" ] || printf '%s\\n' "$home/$name"; done
+            done < \(GuestFolder.scratch)/homes
+        } > \(GuestFolder.scratch)/found
+        while IFS= read -r path; do kept "$path" || complain "$path"; done < \(GuestFolder.scratch)/found
         [ ! -e \(GuestFolder.notes) ] || complain \(GuestFolder.notes)
         for path in /usr/sbin/*.deferred; do
             [ ! -e "$path" ] || complain "$path"

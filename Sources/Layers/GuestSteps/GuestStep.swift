@@ -41,6 +41,9 @@ package enum GuestStep: Codable, Sendable, Equatable {
     /// allow it, a warning says why.
     case growAtFirstBoot
 
+    /// Gives every file its SELinux label, where the guest uses SELinux. What writes after this writes without labels.
+    case relabel
+
     // Programs
     case run(GuestCommand)
 }
