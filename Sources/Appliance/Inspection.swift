@@ -39,10 +39,13 @@ struct Inspection {
         }
         let major = try unsafe number { unsafe guestfs_inspect_get_major_version($0, root) }
         let minor = try unsafe number { unsafe guestfs_inspect_get_minor_version($0, root) }
+        let distribution = try unsafe guest.string { unsafe guestfs_inspect_get_distro($0, root) }
+        let product = try unsafe guest.string { unsafe guestfs_inspect_get_product_name($0, root) }
         return GuestFacts(
-            distribution: try unsafe guest.string { unsafe guestfs_inspect_get_distro($0, root) },
+            distribution: distribution,
             version: minor > 0 ? "\(major).\(minor)" : "\(major)",
-            product: try unsafe guest.string { unsafe guestfs_inspect_get_product_name($0, root) },
+            // Of Debian, libguestfs tells what is in /etc/debian_version: "12.11".
+            product: product.first?.isNumber == true ? "\(distribution) \(product)" : product,
             architecture: architecture,
             packageFormat: try unsafe guest.string { unsafe guestfs_inspect_get_package_format($0, root) },
             packageManager: try unsafe guest.string { unsafe guestfs_inspect_get_package_management($0, root) },
@@ -65,13 +68,24 @@ struct Inspection {
     }
 
     private func nothingFound() throws -> FlashlayerError {
-        let systems = try unsafe guest.strings { unsafe guestfs_list_filesystems($0) }
-        let types = stride(from: 1, to: systems.count, by: 2).map { systems[$0] }
+        // Not from guestfs_list_filesystems, which leaves out what is encrypted.
+        let devices =
+            try unsafe guest.strings { unsafe guestfs_list_devices($0) }
+            + guest.strings { unsafe guestfs_list_partitions($0) } + guest.strings { unsafe guestfs_lvs($0) }
+        // A device without anything on it is no failure here.
+        let types = devices.compactMap { device in try? unsafe guest.string { unsafe guestfs_vfs_type($0, device) } }
         if types.contains("crypto_LUKS") {
             return FlashlayerError(
                 .unavailable,
                 "the disk is encrypted (LUKS), and encrypted disks can neither be built on nor boot-tested",
                 advice: "use an image that is not encrypted"
+            )
+        }
+        if types.contains("xfs"), try !guest.has("xfs") {
+            return FlashlayerError(
+                .unavailable,
+                "the disk has an xfs file system, and this machine's libguestfs cannot read xfs",
+                advice: "apt-get install libguestfs-xfs"
             )
         }
         return FlashlayerError(

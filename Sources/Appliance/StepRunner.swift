@@ -110,17 +110,12 @@ final class StepRunner {
     }
 
     private func growAtFirstBoot() throws {
-        if let obstacle = try GrowRoot(guest: guest).obstacleToGrowingAtFirstBoot(mounts) {
-            session.emit(ApplianceEvent.warning("the root file system will not grow at first boot: \(obstacle)"))
-            return
+        switch try FirstBootGrowth(guest: guest).answer(mounts) {
+        case .steps(let command):
+            try run(command)
+        case .impossible(let reason):
+            session.emit(ApplianceEvent.warning("the root file system will not grow at first boot: \(reason)"))
         }
-        try run(
-            GuestCommand(
-                shell: GrowRoot.enableAtFirstBoot,
-                source: "finish",
-                title: "letting the root file system grow at first boot"
-            )
-        )
     }
 
     private func relabel() throws {
