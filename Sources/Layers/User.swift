@@ -27,6 +27,9 @@ package struct User: Codable, Sendable, Equatable {
 }
 
 extension User {
+    /// Where useradd(8) puts it unless the guest's own settings say otherwise; without a leading slash.
+    var homeFolder: String { String((home ?? (name == Self.root ? "/root" : "/home/\(name)")).dropFirst()) }
+
     /// For a person: what will be done. The hash is not among it.
     var step: String {
         var parts: [String] = []

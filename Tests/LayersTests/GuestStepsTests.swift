@@ -73,6 +73,7 @@ struct GuestStepsTests {
             + SettingsSteps.apply(image(), environment: [.init(key: "A", value: awkward)])
             + FinishSteps.boot(kernelArguments: ["quiet", awkward])
             + FinishSteps.removeIdentity(kept: [try entry("etc/machine-id")])
+            + [.run(RelabelSteps.byGuest)]
             + BootTestSteps.steps([.command("true")])
     }
 
@@ -183,6 +184,44 @@ struct GuestStepsTests {
             )
             #expect(status.st_mode & 0o7777 == 0o4751, "\(entry.path)")
         }
+    }
+
+    @Test(
+        "labels are given where SELinux is on and its policy is there; who cannot give them says so",
+        arguments: [
+            (nil, false, Int32(0)), ("SELINUX=disabled\nSELINUXTYPE=targeted\n", false, 0),
+            ("# SELINUX=enforcing\nSELINUX=permissive\nSELINUXTYPE=other\n", false, 0),
+            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", false, 3),
+            // libselinux does not take blanks around the sign either.
+            ("SELINUX = enforcing\nSELINUXTYPE=targeted\n", false, 0),
+            ("SELINUX=enforcing\nSELINUXTYPE=targeted\n", true, 4),
+        ] as [(String?, Bool, Int32)]
+    )
+    func relabel(config: String?, hasProgram: Bool, status: Int32) async throws {
+        let folder = try TemporaryFolder()
+        try FileManager.default.createDirectory(
+            atPath: folder.file("run/flashlayer"),
+            withIntermediateDirectories: true
+        )
+        if let config { try folder.write(config, to: "etc/selinux/config") }
+        try folder.write("/.* x\n", to: "etc/selinux/targeted/contexts/files/file_contexts")
+        // The only programs that there are.
+        for program in ["sed", "tail"] {
+            try FileManager.default.createDirectory(atPath: folder.file("bin"), withIntermediateDirectories: true)
+            try FileManager.default.createSymbolicLink(
+                atPath: folder.file("bin/\(program)"),
+                withDestinationPath: try Program(program, debianPackage: program).path
+            )
+        }
+        if hasProgram { try folder.write("#!/bin/sh\nexit 1\n", to: "bin/setfiles", mode: 0o755) }
+        let text = try #require(RelabelSteps.byGuest.arguments.last)
+            .replacing("/etc/selinux", with: folder.file("etc/selinux"))
+            .replacing(GuestFolder.scratch, with: folder.file("run/flashlayer"))
+        let outcome = try await Program(at: "/bin/sh").outcome(
+            ["-eu", "-c", text],
+            environment: ["PATH": folder.file("bin")]
+        )
+        #expect(outcome.status == status, "\(outcome.errors)")
     }
 
     @Test("what layers brought is known again when a build's traces are removed, whatever its name")

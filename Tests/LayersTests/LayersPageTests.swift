@@ -3,6 +3,7 @@
 
 import FoundationEssentials
 import Layers
+import Model
 import Testing
 
 @Suite("docs/layers.md")
@@ -55,5 +56,17 @@ struct LayersPageTests {
         let page = try page()
         for folder in Plan.earlyFolders { #expect(page.contains("`\(folder)`")) }
         for phase in Phase.allCases { #expect(page.contains("| `\(phase.rawValue)` |")) }
+    }
+
+    @Test("describes each key of a user")
+    func userKeys() throws {
+        let page = try page()
+        // The recipe's own list, as it stands in the fault about a key that is not in it.
+        let message = failure(.badRecipe) {
+            _ = try Recipe(text: "name = \"x\"\n[[user]]\nname = \"a\"\nqqqqqqqqqqq = 1", file: "r")
+        }
+        let keys = message.split(separator: "known here: ").last?.split(separator: ", ") ?? []
+        #expect(keys.count >= 10)
+        for key in keys { #expect(page.contains("| `user.\(key.prefix { $0 != " " })` |"), "\(key)") }
     }
 }

@@ -160,6 +160,22 @@ struct UserTests {
         #expect(!"\(with)".contains(hash))
     }
 
+    @Test("'why' finds the recipe's line behind accounts and keys, and shows no hash")
+    func why() throws {
+        let folder = try TemporaryFolder()
+        let hash = "$5$salt$" + String(repeating: "a", count: 43)
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKQv6KKC5zxm6/8GKG+KcbTICVQTXx/hc8YMUEe6bX/o a"
+        let text = Self.recipe("password = \"\(hash)\"\n[[user]]\nname = \"b\"\nauthorized-keys = [\"\(key)\"]")
+        try folder.write("flashlayer.toml", text)
+        let places = try RecipePlaces(project: folder.path, variant: nil)
+        let accounts = try #require(try folder.plan().explain(path: "/etc/shadow", recipe: places))
+        #expect(accounts.sources.map(\.line) == [2, 5])
+        #expect(!"\(accounts)".contains(hash))
+        let keys = try #require(try folder.plan().explain(path: "/home/b/.ssh/authorized_keys", recipe: places))
+        #expect(keys.sources.map(\.line) == [5])
+        #expect(try folder.plan().explain(path: "/home/kiosk/.ssh/authorized_keys", recipe: places) == nil)
+    }
+
     @Test("a variant's user takes the place of the recipe's")
     func variant() throws {
         let variant = "[[variant.b.user]]\nname = \"kiosk\"\nuid = 6\n[[variant.b.user]]\nname = \"c\""

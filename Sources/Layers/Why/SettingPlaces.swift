@@ -21,13 +21,27 @@ struct SettingPlaces {
         case "etc/localtime", "etc/timezone": of("timezone", plan.image.timezone, .configs, replaces: true)
         case "etc/default/locale", "etc/locale.conf", "etc/locale.gen": of("locale", plan.image.locale, .configs)
         case String(BootLoaderSteps.argumentsFile.dropFirst()), "boot/grub/grub.cfg": kernelArguments
-        case "etc/repart.d/50-root.conf", "etc/fstab": grow
+        case "etc/repart.d/50-root.conf", "etc/fstab", "etc/systemd/system/grow-root.service",
+            "etc/systemd/system/grow-root.sh":
+            grow
+        case "etc/passwd", "etc/shadow", "etc/group", "etc/gshadow": users { _ in true }
         case "etc/machine-id":
             [own("emptied, so that each copy of the image makes its own at first boot", replaces: true)]
         case "etc/systemd/system/ssh-host-keys.service",
             "etc/systemd/system/multi-user.target.wants/ssh-host-keys.service":
             [own("makes SSH host keys at first boot, where sshd is installed")]
-        default: path == virtualEnvironment || path.hasPrefix(virtualEnvironment + "/") ? python : []
+        default:
+            path == virtualEnvironment || path.hasPrefix(virtualEnvironment + "/")
+                ? python : users { path == "\($0.homeFolder)/.ssh/authorized_keys" && !$0.authorizedKeys.isEmpty }
+        }
+    }
+
+    private func users(_ isMeant: (User) -> Bool) -> [Setting] {
+        plan.users.enumerated().filter { isMeant($0.element) }.map { index, user in
+            // Those of a variant stand among the recipe's own.
+            let place = plan.variant == nil ? recipe?.place(of: ["user", LineIndex.element(index)]) : nil
+            let source = Explanation.Source(phase: .packages, file: place?.file, line: place?.line, says: user.step)
+            return Setting(source: source, replaces: false)
         }
     }
 
