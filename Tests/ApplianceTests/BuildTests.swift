@@ -231,7 +231,10 @@ struct BuildTests {
 
     private func expectNothingLeft(in folder: TemporaryFolder, _ cache: Cache) throws {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
-        #expect(Set(names).isSubset(of: ["cache", "flashlayer.lock", "flashlayer.toml", "layers", "out.log"]), "left behind: \(names)")
+        #expect(
+            Set(names).isSubset(of: ["cache", "flashlayer.lock", "flashlayer.toml", "layers", "out.log"]),
+            "left behind: \(names)"
+        )
         #expect(try FileManager.default.contentsOfDirectory(atPath: "\(cache.path)/work").isEmpty)
         let locks = try FileManager.default.contentsOfDirectory(atPath: "\(cache.path)/base/.").filter {
             $0.hasSuffix(".lock")

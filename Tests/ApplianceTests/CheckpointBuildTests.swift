@@ -67,7 +67,9 @@ extension BuildTests {
 
         try await expectNoSecret(in: folder)
         let debugfs = try Program("debugfs", debianPackage: "e2fsprogs")
-        let sum = try await Program("sh", debianPackage: "dash").run(["-c", "printf %s \"$1\" | sha256sum", "sh", Self.secret])
+        let sum = try await Program("sh", debianPackage: "dash").run([
+            "-c", "printf %s \"$1\" | sha256sum", "sh", Self.secret,
+        ])
         for (path, text) in [("/etc/token-sum", sum), ("/etc/site", "lobby\n")] {
             #expect(try await debugfs.run(["-R", "cat \(path)", "\(result.image)?offset=\(66 << 20)"]) == text)
         }
@@ -172,7 +174,13 @@ extension BuildTests {
             ])
             #expect(check.status == 0, "\(check.errors)")
         }
-        let plan = try await FlashlayerProgram.run(["plan", folder.path], environment: ["FLASHLAYER_CACHE": cache.path])
-        #expect(plan.output.contains("scripts  to do: the scripts of layer one have not been run yet"), "\(plan.output)")
+        let plan = try await FlashlayerProgram.run(
+            ["plan", folder.path],
+            environment: ["FLASHLAYER_CACHE": cache.path]
+        )
+        #expect(
+            plan.output.contains("scripts  to do: the scripts of layer one have not been run yet"),
+            "\(plan.output)"
+        )
     }
 }

@@ -75,11 +75,16 @@ struct RpmTests {
         let machine = try DnfMachine(guest)
         try await machine.addRepository(server.address)
         let outcome = try await machine.run(
-            RpmSteps.install(Self.requests(["tool"]), manager: "dnf", recommends: recommends)
+            RpmSteps.install(
+                Self.requests(["tool", "\(server.address)jq-1.7-1.noarch.rpm"]),
+                manager: "dnf",
+                recommends: recommends
+            )
                 + Self.ask(Self.installed, into: machine.file("installed"))
         )
         #expect(outcome.status == 0, "\(outcome.output)")
         #expect(machine.text("installed").contains("tool-2.0"))
+        #expect(machine.text("installed").contains("jq-1.7"))
         #expect(machine.text("installed").contains("manual") == recommends)
     }
 
@@ -304,6 +309,24 @@ struct RpmTests {
             #expect(offline.status == 0, "\(offline.output)")
             #expect(second.text("six") == "1.16.0\n")
         }
+    }
+
+    @Test("requirements that are places, and options that are for choosing, do not lead back to the network")
+    func places() async throws {
+        let guest = try await DnfGuest.make()
+        let machine = try DnfMachine(guest)
+        let fetched = try await machine.run(Self.pip(["six"], .system, locked: [Self.six]))
+        #expect(fetched.status == 0, "\(fetched.output)")
+        let fields = Self.six.split(separator: "\t")
+        let server = try await FileServer("\(machine.downloads)/wheels/\(fields[3])")
+        let outcome = try await machine.run(
+            Self.pip(["--index-url \(server.address)none", "--pre", "six @ \(server.address)\(fields[4])"], .venv)
+                + Self.ask("/opt/rig/venv/bin/pip list", into: machine.file("list"))
+                + [.download(PipSteps.resolved, hostPath: machine.file("resolved"))]
+        )
+        #expect(outcome.status == 0, "\(outcome.output)")
+        #expect(machine.text("list").contains("1.16.0"))
+        #expect(machine.text("resolved") == Self.six + "\n")
     }
 
     @Test(

@@ -134,9 +134,9 @@ package enum PipSteps {
             list_exact > resolved
         fi
 
-        # By name, so that pip knows what was asked for. A requirement that is a place, or that has a digest of its own,
-        # would lead back to the network: all of them are then named by their versions.
-        if grep -Eq '://|--hash' requirements.txt; then
+        # By name, so that pip knows what was asked for. Places, digests and options were for choosing, and would lead back
+        # to the network, or refuse what was built: then all are named by their versions.
+        if grep -Eq -e '://' -e '(^|[[:blank:]])-' requirements.txt; then
             awk -F '\\t' '{ print $1 "==" $2 }' resolved > chosen
             set -- "$@" --no-deps
         else

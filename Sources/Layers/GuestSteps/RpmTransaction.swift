@@ -31,7 +31,13 @@ enum RpmTransaction {
             rpm -q --qf '' -- "$@" 2>&1 | sed -n 's/^package \\(.*\\) is not installed$/\\1/p' > absent.names
             while read -r name; do
                 # A group is no package: that its own are there is the package manager's word.
-                case $name in @*) continue ;; esac
+                case $name in
+                    @*) continue ;;
+                    *://*)
+                        name=${name##*/}
+                        name=${name%.rpm}
+                        ;;
+                esac
                 rpm -q --whatprovides -- "$name" > /dev/null 2>&1 && continue
                 rpm -qa -- "$name" | grep -q . || printf '%s\\n' "$name"
             done < absent.names
