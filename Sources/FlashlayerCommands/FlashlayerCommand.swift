@@ -34,7 +34,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             CommandGroup(
                 name: "Images",
                 subcommands: [
-                    LintCommand.self, PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self,
+                    New.self, LintCommand.self, PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self,
                     CacheCommand.self,
                 ]
             ),
