@@ -39,6 +39,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
                 ]
             ),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
+            CommandGroup(name: "This machine", subcommands: [Doctor.self]),
         ]
     )
 

@@ -74,8 +74,8 @@ struct ApplianceRun: Sendable {
 
 /// Where `flashlayer-builder` is: beside the program that runs, as a build leaves it, or where `make install` puts it.
 enum BuilderProgram {
-    static func find() throws -> String {
-        if let named = ProcessInfo.processInfo.environment["FLASHLAYER_BUILDER"], !named.isEmpty { return named }
+    static func find(environment: [String: String] = ProcessInfo.processInfo.environment) throws -> String {
+        if let named = environment["FLASHLAYER_BUILDER"], !named.isEmpty { return named }
         let program = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
         let folder = program.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
         let places = ["\(folder)/flashlayer-builder", "\(folder)/../libexec/flashlayer/flashlayer-builder"]

@@ -102,7 +102,7 @@ struct BaseBuild: Sendable {
     private func make(into made: String, _ phase: PlannedPhase, _ locked: [LockedPackage]?) async throws
         -> [LockedPackage]?
     {
-        try HostCheck.appliance()
+        try await HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
         if let note = accelerator.note { log.tell(.note(note)) }
         let ingredients = phase.checkpoints.first?.ingredients ?? []

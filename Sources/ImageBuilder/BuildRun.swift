@@ -62,7 +62,7 @@ struct BuildRun: Sendable {
     private func run(from first: Int, upon checkpoint: Checkpoint?, since start: ContinuousClock.Instant) async throws
         -> [BuildSegment]
     {
-        try HostCheck.appliance()
+        try await HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
         if let note = accelerator.note { log.tell(.note(note)) }
         let last = segments.count - 1

@@ -17,9 +17,7 @@ package struct Program: Sendable {
     /// - Parameter debianPackage: named in the error, with the command that installs it.
     /// - Throws: `unavailable`.
     package init(_ name: String, debianPackage: String) throws {
-        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
-        let folders = path.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin"]
-        guard let found = folders.map({ "\($0)/\(name)" }).first(where: { Self.isExecutable($0) }) else {
+        guard let found = Self.folders.map({ "\($0)/\(name)" }).first(where: { Self.isExecutable($0) }) else {
             throw FlashlayerError(
                 .unavailable,
                 "the program '\(name)' is not installed",
@@ -27,6 +25,12 @@ package struct Program: Sendable {
             )
         }
         self.path = found
+    }
+
+    /// Where programs are looked for.
+    package static var folders: [String] {
+        let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+        return path.split(separator: ":").map(String.init) + ["/usr/local/sbin", "/usr/sbin", "/sbin"]
     }
 
     /// A program at a path that is known, such as one of our own.

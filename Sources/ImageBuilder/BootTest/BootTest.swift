@@ -68,7 +68,7 @@ package struct BootTest: Sendable {
         let format = try Self.format(of: path)
         let logs = SerialLogs(image: self.path, folder: serialLogs)
         let machines = try firmware.map { (try VirtualMachine(firmware: $0), try logs.start($0)) }
-        try HostCheck.appliance()
+        try await HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
         if let note = accelerator.note { observer(.note(note)) }
         let work = try await WorkFolder.make(in: cache)

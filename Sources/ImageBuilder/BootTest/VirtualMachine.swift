@@ -27,13 +27,8 @@ struct VirtualMachine: Sendable {
             variables = ""
             return
         }
-        let folder = "/usr/share/OVMF"
-        let names =
-            firmware == .secureBoot
-            ? [("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"), ("OVMF_CODE.ms.fd", "OVMF_VARS.ms.fd")]
-            : [("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"), ("OVMF_CODE.fd", "OVMF_VARS.fd")]
-        let present = names.first { pair in
-            [pair.0, pair.1].allSatisfy { FileManager.default.fileExists(atPath: "\(folder)/\($0)") }
+        let present = Self.firmwareFiles(firmware).first { pair in
+            [pair.code, pair.variables].allSatisfy { FileManager.default.fileExists(atPath: $0) }
         }
         guard let present else {
             throw FlashlayerError(
@@ -42,8 +37,16 @@ struct VirtualMachine: Sendable {
                 advice: "apt-get install ovmf"
             )
         }
-        code = "\(folder)/\(present.0)"
-        variables = "\(folder)/\(present.1)"
+        code = present.code
+        variables = present.variables
+    }
+
+    /// Where Debian's ovmf has it, the best first.
+    static func firmwareFiles(_ firmware: BootTest.Firmware) -> [(code: String, variables: String)] {
+        let kind = firmware == .secureBoot ? ".ms" : ""
+        return ["_4M", ""].map { size in
+            ("/usr/share/OVMF/OVMF_CODE\(size)\(kind).fd", "/usr/share/OVMF/OVMF_VARS\(size)\(kind).fd")
+        }
     }
 
     /// See qemu-system-x86_64(1).

@@ -36,7 +36,7 @@ struct Bootstrap: Sendable {
                 advice: "run it with sudo, or start from a disk image: --base IMAGE, or image = \"...\" under [base]"
             )
         }
-        try HostCheck.bootstrap()
+        try await HostCheck.bootstrap()
         let layout = try DiskLayout(size: plan.image.bootstrapSize, firmware: plan.image.firmware)
         let debian = DebianBootstrap(
             suite: suite,
