@@ -51,8 +51,8 @@ struct Build: Operation {
             later builds obey it, 'flashlayer update' renews it. Results of phases are kept in the cache: a build goes \
             on from the last one that still holds.
 
-            The first build of a recipe without a base image installs a Debian, which takes a minute or two and needs \
-            root; later ones start from that.
+            The first build of a recipe without a base image installs a Debian, which takes a minute or two; later ones \
+            start from that. Root is not needed: 'flashlayer doctor' says what is.
             """
     )
 

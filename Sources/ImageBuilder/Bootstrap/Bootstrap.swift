@@ -29,13 +29,6 @@ struct Bootstrap: Sendable {
     /// - Parameter entry: the folder that becomes the cache's entry.
     /// - Returns: what is on the disk, and the packages that it is made of.
     func make(into entry: String) async throws -> (GuestFacts, [LockedPackage]) {
-        guard getuid() == 0 else {
-            throw FlashlayerError(
-                .notPermitted,
-                "bootstrapping a system needs root: its files belong to root and other users of the new system",
-                advice: "run it with sudo, or start from a disk image: --base IMAGE, or image = \"...\" under [base]"
-            )
-        }
         try await HostCheck.bootstrap()
         let layout = try DiskLayout(size: plan.image.bootstrapSize, firmware: plan.image.firmware)
         let debian = DebianBootstrap(
@@ -77,14 +70,15 @@ struct Bootstrap: Sendable {
         let hook = work.file("customize-hook")
         try HostFile.write(debian.customizeHook, to: hook, mode: 0o755)
         let bootstrap = try Program("mmdebstrap", debianPackage: "mmdebstrap")
-        // A mount namespace and a process namespace of its own: however it ends, no process and no mount is left.
+        // A mount namespace and a process namespace of its own: however it ends, no process and no mount is left. And for
+        // an ordinary user, one in which they are root, since the files belong to several users of the new system.
         let unshare = try Program("unshare", debianPackage: "util-linux")
         let pins = try pinOptions()
         let sources = work.file("sources.list")
         try HostFile.write(debian.sources, to: sources)
         let outcome = try await SpaceWatch(path: work.path).during { [root, log, packageList] in
             try await unshare.outcome(
-                [
+                (UserNamespace.isNeeded ? UserNamespace.arguments : []) + [
                     "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--", bootstrap.path,
                     "--mode=root", "--variant=minbase", "--format=directory", "--architectures=amd64",
                     "--include=\(DebianBootstrap.packages(for: debian.firmware).joined(separator: ","))",
@@ -101,7 +95,7 @@ struct Bootstrap: Sendable {
                 log.tell(.output(source: "mmdebstrap", line: line))
             }
         }
-        guard outcome.status != 0 else { return }
+        guard outcome.status != 0 else { return try DeviceFiles.layLinks(in: root) }
         let lines = outcome.errors.split(separator: "\n")
         let errors = lines.filter { $0.hasPrefix("E: ") }
         let told = (errors.isEmpty ? lines.suffix(3) : errors.prefix(5)).map { "\n  \($0)" }.joined()
@@ -150,15 +144,17 @@ struct Bootstrap: Sendable {
         let sfdisk = try Program("sfdisk", debianPackage: "fdisk")
         try await shell.run(["-c", "exec \"$0\" --quiet \"$1\" < \"$2\"", sfdisk.path, disk, script])
         _ = try await SpaceWatch(path: work.path).during { [root, disk] in
-            try await Program("mke2fs", debianPackage: "e2fsprogs").run(
+            let (program, arguments) = try UserNamespace.asRoot(
+                try Program("mke2fs", debianPackage: "e2fsprogs"),
                 [
                     "-q", "-F", "-t", "ext4", "-U", debian.rootID, "-m", "1", "-d", root, "-E",
                     "offset=\(partition.offset),hash_seed=\(debian.rootID),assume_storage_prezeroed=1", disk,
                     "\(partition.size / 1024)k",
-                ],
-                environment: ["MKE2FS_CONFIG": settings]
+                ]
             )
+            try await program.run(arguments, environment: ["MKE2FS_CONFIG": settings])
         }
+        try await DeviceFiles.makeNodes(on: disk, offset: partition.offset, work: work)
         if let system = layout[.efiSystem] {
             try await Program("mkfs.vfat", debianPackage: "dosfstools").run([
                 "-F", "32", "-s", "1", "-n", "ESP", "-i", debian.fatID.filter { $0 != "-" },
@@ -206,7 +202,11 @@ struct Bootstrap: Sendable {
 
     /// What the files take, in whole blocks.
     private func usedBytes() async throws -> UInt64 {
-        let answer = try await Program("du", debianPackage: "coreutils").run(["-sx", "--block-size=1", root])
+        let (program, arguments) = try UserNamespace.asRoot(
+            try Program("du", debianPackage: "coreutils"),
+            ["-sx", "--block-size=1", root]
+        )
+        let answer = try await program.run(arguments)
         return answer.split(whereSeparator: \.isWhitespace).first.flatMap { UInt64($0) } ?? 0
     }
 

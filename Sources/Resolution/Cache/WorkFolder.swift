@@ -69,7 +69,13 @@ package final class WorkFolder: Sendable {
     /// Removes a tree, and goes on doing so when the task is cancelled: this is how a cancelled build cleans up.
     package static func remove(_ path: String) async {
         _ = await Task.detached {
-            try await Program("rm", debianPackage: "coreutils").run(["-rf", "--one-file-system", "--", path])
+            let rm = try Program("rm", debianPackage: "coreutils")
+            let arguments = ["-rf", "--one-file-system", "--", path]
+            let outcome = try await rm.outcome(arguments)
+            // The tree of a new system, made by an ordinary user, holds files of users that only exist in it.
+            guard outcome.status != 0, UserNamespace.isNeeded else { return }
+            let (program, inside) = try UserNamespace.asRoot(rm, arguments)
+            try await program.run(inside)
         }.result
     }
 }
