@@ -99,7 +99,7 @@ let tests: [Target] = [
         name: "ApplianceTests",
         dependencies: [
             "Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport", "flashlayer",
-            "flashlayer-builder",
+            "flashlayer-builder", "CLinux",
         ]
     ),
     .testTarget(name: "FlashingTests", dependencies: ["Flashing", "Model"]),

@@ -77,6 +77,8 @@ struct BuildTests {
             #expect(try await ask("ea_get -V \(path) security.selinux").hasPrefix("system_u:object_r:\(type):s0"))
         }
         #expect(try await !ask("ls /").contains(".autorelabel"))
+        let attributes = try await ask(OddFiles.attributes.request)
+        for found in OddFiles.attributes.found { #expect(attributes.contains(found), "\(attributes)") }
     }
 
     @Test("the log and the events tell what happened: phases in order, scripts line by line, what was left running")
@@ -148,7 +150,7 @@ struct BuildTests {
                 "find / -xdev -name '*flashlayer*' ! -path '*flashlayer-boot-test*' | grep . && exit 1; exit 0",
                 // The disk is larger than the image: the root has taken it.
                 "test \"$(findmnt --noheadings --bytes --output SIZE / | tr -d ' ')\" -gt 3000000000",
-            ],
+            ] + OddFiles.checks,
             serialLogs: built.folder.path
         )
         for outcome in try await test.run(cache: try Cache(), observer: { _ in }) {

@@ -157,7 +157,8 @@ enum TestProject {
         try folder.write("kept\n", to: "\(layer)/configs/var/log/kept.log")
         try folder.write("kept\n", to: "\(layer)/configs/var/lib/dhcp/placed.leases")
         try folder.write("owned\n", to: "\(layer)/configs/etc/owned")
-        try folder.write("etc/owned www-data:adm 0640\n", to: "\(layer)/owners")
+        try folder.write("etc/owned www-data:adm 0640\n" + OddFiles.owners, to: "\(layer)/owners")
+        try OddFiles.write(earlier: "layers/common", later: layer, in: folder)
         try FileManager.default.createDirectory(
             atPath: folder.file("\(layer)/configs/usr/local/bin"),
             withIntermediateDirectories: true
