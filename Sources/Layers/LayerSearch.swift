@@ -87,7 +87,11 @@ struct LayerSearch {
             pending += asking.dependencies.reversed().map(\.name)
         }
         let dependencies = found.mapValues { $0.layer.dependencies }
-        let order = findings.attempt { try LayerOrder.order(roots: roots, dependencies: dependencies) }
+        let order = findings.attempt {
+            try LayerOrder.order(roots: roots, dependencies: dependencies) { layer, dependency in
+                found[layer]?.dependencies.first { $0.name == dependency }?.place
+            }
+        }
         return (order ?? []).compactMap { found[$0]?.layer }
     }
 

@@ -68,6 +68,20 @@ package struct OverlayEntry: Codable, Sendable, Equatable {
         return entry
     }
 
-    /// Rights that chown(2) takes away from a file.
-    package var hasCapability: Bool { attributes.contains { $0.name == ExtendedAttributes.capability } }
+    /// All that makes a difference to the guest. Not JSON: there may be very many.
+    var ingredient: Ingredient {
+        get throws {
+            var fields: [[UInt8]] = ["\(mode)", user, group, "\(hasOwnersLine)"].map { Array($0.utf8) }
+            switch kind {
+            case .directory: fields.append(Array("directory".utf8))
+            case .file(let size, let digest): fields += [Array("file \(size)".utf8), digest.bytes]
+            case .symlink(let target): fields += [Array("link".utf8), target.bytes]
+            }
+            if let hardLink { fields += [Array("same as".utf8), hardLink.bytes] }
+            for attribute in attributes { fields += [Array(attribute.name.utf8), attribute.value] }
+            // With its length in front of each, no two sets of fields give the same bytes.
+            let digest = try SHA256.digest(of: fields.flatMap { Array("\($0.count) ".utf8) + $0 })
+            return Ingredient("/\(path)", digest.hex)
+        }
+    }
 }

@@ -91,15 +91,42 @@ struct OverlayMerge: Sendable {
 
 /// The merge of a plan's layers, made when it is first asked for: a plan of many files is asked many times.
 final class MergeOnce: Sendable {
-    private let made = Mutex<OverlayMerge?>(nil)
+    private struct Made {
+        let merge: OverlayMerge
+        var early: [OverlayEntry]?
+        var ingredients: [Ingredient]?
+    }
 
-    func result(_ layers: [Layer]) -> OverlayMerge {
+    private let made = Mutex<Made?>(nil)
+
+    func merge(_ layers: [Layer]) -> OverlayMerge {
+        made.withLock { Self.make(&$0, layers).merge }
+    }
+
+    /// - Parameter choose: what of the merge is laid down early.
+    func early(_ layers: [Layer], _ choose: (OverlayMerge) -> [OverlayEntry]) -> [OverlayEntry] {
         made.withLock { made in
-            if let made { return made }
-            let merge = OverlayMerge(layers)
-            made = merge
-            return merge
+            let now = Self.make(&made, layers)
+            let early = now.early ?? choose(now.merge)
+            made?.early = early
+            return early
         }
+    }
+
+    func ingredients(_ layers: [Layer]) throws -> [Ingredient] {
+        try made.withLock { made in
+            let now = Self.make(&made, layers)
+            let ingredients = try now.ingredients ?? now.merge.claims.map { try $0.entry.ingredient }
+            made?.ingredients = ingredients
+            return ingredients
+        }
+    }
+
+    private static func make(_ made: inout Made?, _ layers: [Layer]) -> Made {
+        if let made { return made }
+        let new = Made(merge: OverlayMerge(layers))
+        made = new
+        return new
     }
 }
 

@@ -52,7 +52,7 @@ extension Plan {
 
     /// The files that a layer's own package sources need.
     package var earlyIngredients: [Ingredient] {
-        get throws { try earlyFiles.map(ingredient) }
+        get throws { try earlyFiles.map { try $0.ingredient } }
     }
 
     private var configIngredients: [Ingredient] {
@@ -61,7 +61,7 @@ extension Plan {
                 Ingredient("hostname", image.hostname), Ingredient("timezone", image.timezone),
                 Ingredient("locale", image.locale),
             ]
-            return try settings.compactMap { $0 } + mergedOverlay.map(ingredient)
+            return try settings.compactMap { $0 } + overlayIngredients
                 + environment.map { Ingredient("variable \($0.key)", $0.value) }
         }
     }
@@ -84,9 +84,5 @@ extension Plan {
             ingredients.append(Ingredient("kernel-arguments", image.kernelArguments.joined(separator: " ")))
         }
         return ingredients
-    }
-
-    private func ingredient(of entry: OverlayEntry) throws -> Ingredient {
-        Ingredient("/\(entry.path)", try CanonicalDigest.of(entry.withoutSource).hex)
     }
 }

@@ -44,19 +44,6 @@ extension Plan {
         "etc/apt", "usr/share/keyrings", "etc/yum.repos.d", "etc/pki/rpm-gpg", "etc/dnf", "etc/pip.conf",
     ]
 
-    /// The part of the overlay that a layer's own package repositories need. A file that has other names has here only
-    /// this one.
-    package var earlyFiles: [OverlayEntry] {
-        let folders = Self.earlyFolders.map { Pathname($0) }
-        return merged.claims.map(\.entry).filter { entry in
-            entry.kind != .directory && folders.contains { entry.path.isWithin($0) }
-        }.map { entry in
-            var entry = entry
-            entry.hardLink = nil
-            return entry
-        }
-    }
-
     /// Every Debian package that some layer asks for, each once, in layer order.
     package var debianPackages: [String] { unique(layers.flatMap(\.debianPackages)) }
     package var redHatPackages: [String] { unique(layers.flatMap(\.redHatPackages)) }

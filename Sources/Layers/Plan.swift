@@ -51,7 +51,23 @@ package struct Plan: Codable, Sendable, Equatable {
     }
 
     /// The overlays of all layers, laid over each other.
-    var merged: OverlayMerge { merge.result(layers) }
+    var merged: OverlayMerge { merge.merge(layers) }
+    var overlayIngredients: [Ingredient] { get throws { try merge.ingredients(layers) } }
+
+    /// The part of the overlay that a layer's own package repositories need. A file that has other names has here only
+    /// this one.
+    package var earlyFiles: [OverlayEntry] {
+        merge.early(layers) { merge in
+            let folders = Self.earlyFolders.map { Pathname($0) }
+            return merge.claims.map(\.entry).filter { entry in
+                entry.kind != .directory && folders.contains { entry.path.isWithin($0) }
+            }.map { entry in
+                var entry = entry
+                entry.hardLink = nil
+                return entry
+            }
+        }
+    }
 }
 
 /// Where the guest's operating system comes from.

@@ -156,3 +156,67 @@ struct OverlayArchiveTests {
         }
     }
 }
+
+/// Independent readers of what comes of random trees.
+@Suite("Archives of random layers")
+struct OverlayFuzzTests {
+    @Test("name nothing outside the guest, and unpack to what the layers say, leaving all around alone")
+    func archives() async throws {
+        let folder = try TemporaryFolder()
+        var counts: [String] = []
+        for seed in 0..<150 as Range<UInt64> {
+            let place = folder.file("\(seed)")
+            for name in ["", "/sentinel", "/sentinel/guest"] {
+                try FileManager.default.createDirectory(atPath: place + name, withIntermediateDirectories: true)
+            }
+            var project = RandomProject(in: place, seed: seed)
+            let plan = try Plan(.folders(base: nil, layers: project.writeOverlays()))
+            try await OverlayArchive.write(plan.mergedOverlay, to: "\(place)/a.tar")
+            // A file behind a layer's own link needs the guest as its root.
+            let links = plan.mergedOverlay.filter { if case .symlink = $0.kind { true } else { false } }.map(\.path)
+            let isBehindLink = plan.mergedOverlay.contains { entry in
+                links.contains { entry.path != $0 && entry.path.isWithin($0) }
+            }
+            #expect(project.isOutsideUntouched, "seed \(seed): the generator itself went astray")
+            counts.append("\(seed) \(isBehindLink ? "-" : "\(plan.mergedOverlay.count)")\n")
+        }
+        try folder.write(counts.joined(), to: "counts")
+        let complaints = try await Program("bash", debianPackage: "bash").run(["-uc", Self.judge, "bash", folder.path])
+        #expect(complaints == "")
+    }
+
+    private static let judge = """
+        cd "$1"
+        while read -r seed count; do
+            (
+                cd $seed/sentinel
+                echo outside > file
+                before=$(find . -path ./guest -prune -o -printf '%P %y %s %i %l\\n'; find ../outside -printf '%P %y %s %i %C@\\n')
+                tar --extract --file ../a.tar --directory guest --no-same-owner 2> ../errors
+                status=$?
+                after=$(find . -path ./guest -prune -o -printf '%P %y %s %i %l\\n'; find ../outside -printf '%P %y %s %i %C@\\n')
+                [ "$before" = "$after" ] || echo "$seed: something outside changed"
+                [ "$count" = - ] && exit
+                [ $status = 0 ] || echo "$seed: $(head -n 1 ../errors)"
+                found=$(find guest -mindepth 1 -printf x | wc -c)
+                [ "$found" = "$count" ] || echo "$seed: $found of $count"
+            )
+        done < counts
+        python3 - << 'END'
+        from glob import glob
+        from tarfile import open as open_archive
+        for path in glob("*/a.tar"):
+            with open_archive(path) as archive:
+                names = set()
+                for member in archive:
+                    parts = member.name.split("/")
+                    if member.name.startswith("/") or ".." in parts or "." in parts or "" in parts:
+                        print(path, repr(member.name))
+                    if member.islnk() and member.linkname not in names:
+                        print(path, repr(member.linkname), "is no earlier name")
+                    if not (member.isdir() or member.isreg() or member.issym() or member.islnk()):
+                        print(path, member.type)
+                    names.add(member.name)
+        END
+        """
+}

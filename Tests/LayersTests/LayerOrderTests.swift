@@ -3,6 +3,7 @@
 
 import Layers
 import Model
+import TestSupport
 import Testing
 
 @Suite("The order of layers")
@@ -78,22 +79,5 @@ struct LayerOrderTests {
                 == ["x", "y", "free", "z", "top"]
         )
         #expect(try LayerOrder.order(roots: ["top"], dependencies: graph) == ["y", "x", "free", "z", "top"])
-    }
-}
-
-/// Deterministic, so that a failure can be run again; the generator of Steele, Lea and Flood (2014).
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import TOMLKit
+import TestSupport
 import Testing
 
 @testable import Layers

@@ -80,7 +80,9 @@ struct LintTests {
         ] {
             #expect(found.filter { $0 == "\(place) error" }.count == 1, "\(place): \(found)")
         }
-        #expect(try lint().faults.contains { $0.code == .layerCycle && $0.message.contains("a -> b -> a") })
+        let cycle = try #require(try lint().faults.first { $0.code == .layerCycle })
+        #expect(cycle.message.contains("a -> b -> a"))
+        #expect(cycle.file == scratch("layers/b/layer-dependencies") && cycle.line == 1)
         // And the plan says the same, all at once.
         let message = failure(.badRecipe) { _ = try scratch.plan() }
         #expect(message.contains("flashlayer.toml:3: ") && message.contains("flashlayer.toml:4: "))

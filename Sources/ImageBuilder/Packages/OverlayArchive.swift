@@ -29,7 +29,7 @@ enum OverlayArchive {
             name: entry.path,
             kind: .directory,
             mode: entry.mode,
-            // Names of users are the guest's to look up; see OverlaySteps.
+            // Names of users are for the guest's tar to look up.
             user: UInt32(entry.user) ?? 0,
             group: UInt32(entry.group) ?? 0,
             userName: UInt32(entry.user) == nil ? entry.user : "",

@@ -6,28 +6,24 @@ import Model
 /// Lays files over the guest.
 package enum OverlaySteps {
     /// The guest's own tar unpacks, with the guest as its root: only so does a path that leads through a link of the guest
-    /// (`/bin -> usr/bin`) end where it would in the running system, and the link stays one.
+    /// (`/bin -> usr/bin`) end where it would in the running system, and the link stays one. With `--absolute-names` tar
+    /// makes links that lead upwards or from the root at once, not last of all: another layer's files may lie behind them.
     ///
     /// - Parameter entries: what the archive holds: owners that are names are looked up in the guest.
     package static func unpack(_ entries: [OverlayEntry], hostArchive: String) -> [GuestStep] {
         guard !entries.isEmpty else { return [] }
         let archive = "\(GuestFolder.scratch)/overlay.tar"
         var lines = [
-            "tar --extract --file \(archive) --directory / --keep-directory-symlink --no-overwrite-dir "
+            "tar --extract --absolute-names --file \(archive) --directory / --keep-directory-symlink --no-overwrite-dir "
                 + "--preserve-permissions --xattrs --xattrs-include='*'",
             "rm -f \(archive)",
         ]
-        for entry in entries where entry.hasOwnersLine {
-            let owner = "\(entry.user):\(entry.group)".shellQuoted
-            if entry.hasCapability {
-                // Changing the owner would take the capability away. tar has given it one; here a name that the guest
-                // does not know is noticed.
-                lines.append("chown \(owner) \(script)")
-                continue
-            }
+        // tar has given files their owners by name, if the guest knows it: here a name that it does not know is noticed.
+        for owner in owners(entries) { lines.append("chown \(owner.shellQuoted) \(script)") }
+        for entry in entries where entry.hasOwnersLine && entry.kind == .directory {
+            // Those that the guest had already were left alone.
             lines.append(setPath(entry.path))
-            lines.append("chown -h \(owner) \"$path\"")
-            if case .symlink = entry.kind { continue }
+            lines.append("chown \("\(entry.user):\(entry.group)".shellQuoted) \"$path\"")
             // After the owner: changing that clears the set-user-ID bit.
             lines.append("chmod \(String(entry.mode, radix: 8)) \"$path\"")
         }
@@ -46,6 +42,10 @@ package enum OverlaySteps {
     }
 
     private static let script = "\(GuestFolder.scratch)/overlay.sh"
+
+    private static func owners(_ entries: [OverlayEntry]) -> [String] {
+        Set(entries.filter(\.hasOwnersLine).map { "\($0.user):\($0.group)" }).sorted()
+    }
 
     /// A script is text, and a path need not be.
     private static func setPath(_ path: Pathname) -> String {
