@@ -45,6 +45,7 @@ struct BaseBuild: Sendable {
             )
         }
         let start = ContinuousClock.now
+        log.tell(.due(.base, reason: refresh ? "refreshed" : PhaseState.whyNoBase(phase, cache)))
         log.tell(.started(.base))
         let made = work.file("base")
         try Cache.makeFolder(made)

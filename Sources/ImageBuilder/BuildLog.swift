@@ -64,6 +64,7 @@ package final class BuildLog: Sendable {
         case .note(let text): "note: \(text)"
         case .warning(let text): "warning: \(text)"
         case .started(let phase): "== \(phase.rawValue)"
+        case .due(let phase, let reason): "== \(phase.rawValue): to do: \(reason)"
         case .cached(let phase): "== \(phase.rawValue): cached"
         case .finished(let phase, let seconds): "== \(phase.rawValue): \((seconds * 10).rounded() / 10) s"
         case .activity(let text): "-- \(text)"

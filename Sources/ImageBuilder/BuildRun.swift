@@ -36,8 +36,10 @@ struct BuildRun: Sendable {
             checkpoint.touch()
             tellCached(through: kept)
             if kept == segments.count - 1 { return FinishedDisk(checkpoint) }
+            tellDue(after: kept, refresh)
             made = try await run(from: kept + 1, upon: checkpoint, since: start)
         } else {
+            tellDue(after: nil, refresh)
             made = try await run(from: 0, upon: nil, since: start)
         }
         if let last = made.last, let checkpoint = Checkpoint(at: last.checkpoint) {
@@ -54,6 +56,17 @@ struct BuildRun: Sendable {
             guard let last = segments.lastIndex(where: { $0.phase == phase }), last <= kept else { continue }
             log.tell(.cached(phase))
         }
+    }
+
+    private func tellDue(after kept: Int?, _ refresh: Set<Phase>) {
+        let reasons = segments.reasons(
+            after: kept,
+            of: plan,
+            in: cache,
+            refreshing: refresh,
+            doubt: selection.isNeeded ? selection.doubt : nil
+        )
+        for (phase, reason) in reasons { log.tell(.due(phase, reason: reason)) }
     }
 
     /// Everything from one part on, in one launch of the appliance.

@@ -57,7 +57,7 @@ struct Redaction: Sendable {
         case .warning(let text): .warning(apply(to: text))
         case .activity(let text): .activity(apply(to: text))
         case .output(let source, let line): .output(source: source, line: apply(to: line))
-        case .started, .cached, .finished: event
+        case .started, .due, .cached, .finished: event
         }
     }
 }

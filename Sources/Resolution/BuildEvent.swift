@@ -9,6 +9,8 @@ package enum BuildEvent: Sendable, Equatable {
     case note(String)
     case warning(String)
     case started(Phase)
+    /// The phase has to be carried out, and why: what changed since its result was kept.
+    case due(Phase, reason: String)
     /// The phase is not carried out, because its result is at hand.
     case cached(Phase)
     case finished(Phase, seconds: Double)

@@ -48,6 +48,8 @@ final class BuildReporter: Sendable {
             console.warn(text)
         case .started(let phase):
             if console.isTerminal { console.status(phase.label + "...") } else { console.say(phase.label + "...") }
+        case .due(let phase, let reason):
+            console.say(phase.label + "to do: \(reason)".printable)
         case .cached(let phase):
             console.say(phase.label + "cached")
         case .finished(let phase, let seconds):
@@ -74,7 +76,7 @@ struct BuildPulse {
 
     mutating func note(_ event: BuildEvent, at now: ContinuousClock.Instant) {
         switch event {
-        case .note, .warning: return
+        case .note, .warning, .due: return
         case .started(let phase): self = BuildPulse(phase: phase, activity: nil, start: now, lastSaid: now)
         case .cached, .finished: self = BuildPulse()
         case .activity(let text): tell(text, isNew: phase == nil, now)

@@ -27,21 +27,11 @@ package struct PhaseState: Sendable, Equatable {
         let resolved = (selection?.packages.map(\.ingredient) ?? []) + inGuest.ingredients
         let phases = try plan.phases(resolved: [.packages: resolved])
         let segments = try BuildSegment.all(of: phases, base: base, cache: cache)
-        let kept = doubt == nil ? segments.lastKept(refreshing: []) ?? -1 : -1
-        var isFirst = true
+        let kept = doubt == nil ? segments.lastKept(refreshing: []) : nil
+        let due = segments.reasons(after: kept, of: plan, in: cache, doubt: doubt)
         return phases.map { phase in
-            if phase.phase == .base {
-                return PhaseState(phase: phase, isCached: true, reason: "made by an earlier build")
-            }
-            let last = segments.lastIndex { $0.phase == phase.phase } ?? 0
-            if last <= kept { return PhaseState(phase: phase, isCached: true, reason: "made by an earlier build") }
-            defer { isFirst = false }
-            if isFirst, let doubt { return PhaseState(phase: phase, isCached: false, reason: doubt) }
-            return PhaseState(
-                phase: phase,
-                isCached: false,
-                reason: reason(phase, segments, kept, plan, cache, isFirst)
-            )
+            let reason = due.first { $0.phase == phase.phase }?.reason
+            return PhaseState(phase: phase, isCached: reason == nil, reason: reason ?? "made by an earlier build")
         }
     }
 
@@ -58,30 +48,11 @@ package struct PhaseState: Sendable, Equatable {
         return (locked, nil)
     }
 
-    private static func whyNoBase(_ phase: PlannedPhase, _ cache: Cache) -> String {
+    static func whyNoBase(_ phase: PlannedPhase, _ cache: Cache) -> String {
         let ingredients = phase.checkpoints.first?.ingredients ?? []
         let newest = cache.entries(of: .base).compactMap { BaseEntry(at: $0) }.max { $0.time < $1.time }
         guard let newest else { return "no base has been made yet" }
         return ingredients.difference(from: newest.ingredients).map { "since the last base: \($0)" }
             ?? "not made of the packages that flashlayer.lock names"
-    }
-
-    private static func reason(
-        _ phase: PlannedPhase,
-        _ segments: [BuildSegment],
-        _ kept: Int,
-        _ plan: Plan,
-        _ cache: Cache,
-        _ isFirst: Bool
-    ) -> String {
-        for segment in segments[(kept + 1)...] where segment.phase == phase.phase {
-            let place = (plan.name, plan.variant, segment.phase, segment.layer)
-            guard let earlier = Checkpoint.latest(like: place, in: cache) else {
-                if let layer = segment.layer { return "the scripts of layer \(layer) have not been run yet" }
-                continue
-            }
-            if let difference = segment.ingredients.difference(from: earlier.ingredients) { return difference }
-        }
-        return isFirst ? "not built yet" : "after a phase that is to do"
     }
 }
