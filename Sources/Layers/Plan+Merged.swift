@@ -41,7 +41,8 @@ extension Plan {
 
     /// Folders of the package manager's own files: laid down before packages are fetched, and again with configs.
     package static let earlyFolders = [
-        "etc/apt", "usr/share/keyrings", "etc/yum.repos.d", "etc/pki/rpm-gpg", "etc/dnf", "etc/pip.conf",
+        "etc/apt", "usr/share/keyrings", "etc/yum.repos.d", "etc/pki/rpm-gpg", "etc/dnf", "etc/yum.conf", "etc/yum",
+        "etc/zypp", "etc/pip.conf",
     ]
 
     /// Every Debian package that some layer asks for, each once, in layer order.
