@@ -74,6 +74,14 @@ final class GuestfsHandle {
         unsafe call(handle)
     }
 
+    /// For calls that return a structure, which the caller frees.
+    func structure<Structure>(
+        _ call: (OpaquePointer) -> UnsafeMutablePointer<Structure>?
+    ) throws -> UnsafeMutablePointer<Structure> {
+        guard let structure = unsafe call(handle) else { throw lastFailure }
+        return unsafe structure
+    }
+
     /// For calls that return a string of their own.
     func string(_ call: (OpaquePointer) -> UnsafeMutablePointer<CChar>?) throws -> String {
         guard let text = unsafe call(handle) else { throw lastFailure }
@@ -103,10 +111,21 @@ final class GuestfsHandle {
         _ texts: [String],
         _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
     ) rethrows -> Result {
+        try unsafe withVector(texts.map { Array($0.utf8) }, body)
+    }
+
+    /// The same for texts that need not be UTF-8; none of them holds a NUL.
+    static func withVector<Result>(
+        _ texts: [[UInt8]],
+        _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) throws -> Result
+    ) rethrows -> Result {
         // SAFETY: the copies live until the end of the call, and the vector, which has room for all of them and its
         // end, ends with a null pointer.
         let vector = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: texts.count + 1)
-        for (index, text) in texts.enumerated() { unsafe (vector + index).initialize(to: strdup(text)) }
+        for (index, text) in texts.enumerated() {
+            let bytes = text.map { CChar(bitPattern: $0) } + [0]
+            unsafe (vector + index).initialize(to: strdup(bytes))
+        }
         unsafe (vector + texts.count).initialize(to: nil)
         defer {
             for index in texts.indices { unsafe free(vector[index]) }

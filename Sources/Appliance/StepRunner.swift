@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import CGuestfs
+import FoundationEssentials
 import Layers
 import Model
 import Programs
@@ -64,6 +65,8 @@ final class StepRunner {
         case .trim(let paths):
             // Not every file system can: then the image is larger than it need be, and nothing else.
             for path in paths { try? unsafe guest.check { unsafe guestfs_fstrim_argv($0, path, nil) } }
+        case .readContent(let hostPath):
+            try readContent(into: hostPath)
         case .unmount:
             try unmount()
         case .checkpoint(let path):
@@ -107,6 +110,18 @@ final class StepRunner {
             chmod 1777 /run/lock
             """
         _ = try unsafe guest.string { unsafe guestfs_sh($0, text) }
+    }
+
+    private func readContent(into hostPath: String) throws {
+        guard let found else { throw FlashlayerError(.fault, "nothing was inspected, and so nothing can be read") }
+        session.emit(ApplianceEvent.output(source: "read", line: "every file and its digest"))
+        let folder = hostPath.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" }
+        let content = try ContentReader(guest: guest, facts: found, folder: folder).read()
+        do {
+            try JSONEncoder().encode(content).write(to: URL(filePath: hostPath))
+        } catch {
+            throw FlashlayerError(.cannotCreate, "what is in the guest cannot be written to \(hostPath): \(error)")
+        }
     }
 
     private func growAtFirstBoot() throws {

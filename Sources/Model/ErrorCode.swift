@@ -19,6 +19,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case guestFull = "guest-full"
     case buildFailed = "build-failed"
     case bootFailed = "boot-failed"
+    case imagesDiffer = "images-differ"
 
     // Missing input, missing programs, our own faults
     case notFound = "not-found"
@@ -71,7 +72,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
         switch self {
         case .usage: 64
         case .badImage, .sourceChanged, .digestMismatch, .badLayer, .layerCycle, .layerMissing, .lockDrift,
-            .packagesFailed, .scriptFailed, .guestFull, .buildFailed, .bootFailed:
+            .packagesFailed, .scriptFailed, .guestFull, .buildFailed, .bootFailed, .imagesDiffer:
             65
         case .notFound: 66
         case .unavailable: 69

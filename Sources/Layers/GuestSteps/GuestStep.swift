@@ -21,6 +21,9 @@ package enum GuestStep: Codable, Sendable, Equatable {
     case unmountDrive(at: String)
     /// Gives unused space of these file systems back to the image file.
     case trim([String])
+    /// Reads everything that is in the guest that `inspect` found, and nothing else is done with it: see `GuestContent`,
+    /// which the file on this machine holds as JSON afterwards.
+    case readContent(hostPath: String)
     /// Unmounts everything; whatever still holds a file system is a failure, since the disk would not be clean.
     case unmount
     /// Copies the first drive's image file to this path, as it is now: nothing is mounted.
