@@ -97,7 +97,11 @@ struct BuildStages: Sendable {
         if plan.image.grow { steps.append(.growAtFirstBoot) }
         steps += FinishSteps.removeIdentity(kept: plan.mergedOverlay)
         steps.append(.download(FinishSteps.packageList, hostPath: packageList))
+        steps += FinishSteps.settleTimes(on: guest.mounts)
         steps += OverlaySteps.resolverFile(plan.mergedOverlay)
-        return steps + [.relabel, .trim(guest.mounts.map(\.path))]
+        steps.append(.relabel)
+        // libguestfs, too, changes the folder around commands.
+        steps.append(.setTime("/etc", seconds: SourceDate.seconds))
+        return steps + [.trim(guest.mounts.map(\.path))]
     }
 }

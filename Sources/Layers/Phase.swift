@@ -9,8 +9,8 @@ package enum Phase: String, Codable, Sendable, CaseIterable {
     /// checkpoint of the old code is taken for one of the new.
     package var revision: Int {
         switch self {
-        case .base, .packages, .configs, .scripts: 3
-        case .finish: 4
+        case .base, .packages, .configs, .scripts: 4
+        case .finish: 5
         }
     }
 }

@@ -33,6 +33,9 @@ extension Plan {
         case .image(let path, let sha256):
             ingredients.append(Ingredient("base image", sha256 ?? path))
         }
+        if SourceDate.seconds != SourceDate.standard {
+            ingredients.append(Ingredient("SOURCE_DATE_EPOCH", "\(SourceDate.seconds)"))
+        }
         ingredients.append(Ingredient("firmware", image.firmware.map(\.rawValue).joined(separator: " ")))
         return ingredients + [Ingredient("size", image.size.map { "\($0)" })].compactMap { $0 }
     }

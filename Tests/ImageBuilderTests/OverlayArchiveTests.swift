@@ -65,6 +65,7 @@ struct OverlayArchiveTests {
             setfacl -d -m g:4321:rx etc/empty
             [ "$(id -u)" != 0 ] || setfattr -n security.capability -v 0x0100000200040000000000000000000000000000 \\
                 -- $'-leading\\ndash and \\\\x41'
+            find . -exec touch -h -d 2001-01-01 {} +
             """
         )
         try await archive()

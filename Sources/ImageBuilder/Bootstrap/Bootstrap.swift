@@ -23,6 +23,7 @@ struct Bootstrap: Sendable {
     let accelerator: Accelerator
     let log: BuildLog
 
+    private let begin = Int(time(nil))
     private var root: String { work.file("root") }
     private var disk: String { work.file("disk.raw") }
 
@@ -90,7 +91,9 @@ struct Bootstrap: Sendable {
                     "--customize-hook=download \(DebianBootstrap.packageList.shellQuoted) \(packageList.shellQuoted)",
                     "--customize-hook=rm \"$1\(DebianBootstrap.packageList)\"", debian.suite, root, sources,
                 ],
-                environment: ["LC_ALL": "C.UTF-8", "TMPDIR": work.path]
+                environment: [
+                    "LC_ALL": "C.UTF-8", "TMPDIR": work.path, "SOURCE_DATE_EPOCH": "\(SourceDate.seconds)",
+                ]
             ) { line in
                 log.tell(.output(source: "mmdebstrap", line: line))
             }
@@ -166,10 +169,11 @@ struct Bootstrap: Sendable {
     private func installBootLoader(_ layout: DiskLayout, entry: String) async throws {
         let temporary = work.file("appliance")
         try Cache.makeFolder(temporary)
-        var steps: [GuestStep] = [.mount(layout.mounts)]
+        var steps: [GuestStep] = [.mount(layout.mounts)] + FinishSteps.begin(begin)
         steps += BootLoaderSteps.install(for: plan.image.firmware)
         // mmdebstrap leaves this machine's own name there, or none.
         steps.append(.write("/etc/hostname", contents: "localhost\n", mode: 0o644))
+        steps += FinishSteps.settleTimes(on: layout.mounts) + [.setTime("/etc", seconds: SourceDate.seconds)]
         steps += PackageState.keep(in: entry)
         steps += [.trim(layout.mounts.map(\.path)), .unmount]
         let job = ApplianceJob(

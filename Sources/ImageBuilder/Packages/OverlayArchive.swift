@@ -34,7 +34,8 @@ enum OverlayArchive {
             group: UInt32(entry.group) ?? 0,
             userName: UInt32(entry.user) == nil ? entry.user : "",
             groupName: UInt32(entry.group) == nil ? entry.group : "",
-            modified: status.st_mtim.tv_sec,
+            // A checkout gives files the time at which it was made, and no key knows of that.
+            modified: min(status.st_mtim.tv_sec, SourceDate.seconds),
             attributes: entry.attributes
         )
         switch (entry.kind, entry.hardLink) {

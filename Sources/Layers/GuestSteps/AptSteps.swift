@@ -93,6 +93,7 @@ package enum AptSteps {
             "DEBCONF_NONINTERACTIVE_SEEN": "true",
             "APT_LISTCHANGES_FRONTEND": "none",
             "NEEDRESTART_MODE": "l",
+            "PYTHONHASHSEED": "0",
         ]) { _, new in new }
     }
 

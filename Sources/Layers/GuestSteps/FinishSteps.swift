@@ -18,6 +18,29 @@ package enum FinishSteps {
         ]
     }
 
+    /// What was changed since `begin` gets the time of `SourceDate`. The last change of a password is a day in the file itself;
+    /// see shadow(5).
+    package static func settleTimes(on mounts: [GuestFacts.Mount]) -> [GuestStep] {
+        let shell = """
+            begin=\(GuestFolder.scratch)/begin
+            umask 077
+            for file in /etc/shadow /etc/shadow-; do
+                [ -f $file ] && [ -n "$(find $file -newer $begin)" ] || continue
+                awk -F : -v OFS=: -v first=$(($(date -r $begin +%s) / 86400)) -v day=\(SourceDate.seconds / 86400) '
+                    $3 >= first { $3 = day }
+                    { print }
+                ' $file > \(GuestFolder.scratch)/shadow
+                cat \(GuestFolder.scratch)/shadow > $file
+                rm -f \(GuestFolder.scratch)/shadow
+            done
+            for folder in \(mounts.map(\.path.shellQuoted).joined(separator: " ")); do
+                # A file that nobody may change keeps its time.
+                find "$folder" -xdev -newer $begin -exec touch -h -d @\(SourceDate.seconds) {} + 2> /dev/null || :
+            done
+            """
+        return [.run(GuestCommand(shell: shell, source: "finish", title: "settling the times of files"))]
+    }
+
     /// - Parameter kernelArguments: to be added; empty where the base has them already.
     package static func boot(kernelArguments: [String]) -> [GuestStep] {
         var steps: [GuestStep] = []

@@ -102,6 +102,7 @@ package struct GuestCommand: Codable, Sendable, Equatable {
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "TERM": "dumb",
+        "SOURCE_DATE_EPOCH": "\(SourceDate.seconds)",
     ]
 }
 

@@ -65,6 +65,7 @@ package enum OverlaySteps {
             return [
                 .remove("/etc/resolv.conf"),
                 .upload(hostPath: entry.source.string ?? "", to: "/etc/resolv.conf", mode: entry.mode),
+                .setTime("/etc/resolv.conf", seconds: SourceDate.seconds),
             ]
         case .symlink(let target): return [.link("/etc/resolv.conf", target: target.string ?? "")]
         }

@@ -35,6 +35,8 @@ package enum PipSteps {
         environment["PIP_CACHE_DIR"] = "\(GuestFolder.downloads)/pip"
         environment["PIP_ROOT_USER_ACTION"] = "ignore"
         environment["PIP_NO_INPUT"] = "1"
+        // The order in a set shows in compiled files.
+        environment["PYTHONHASHSEED"] = "0"
         let script = "\(folder)/install.sh"
         var steps: [GuestStep] = [
             .makeFolder(folder),
