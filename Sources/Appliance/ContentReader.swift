@@ -33,8 +33,9 @@ struct ContentReader {
             }
         }
         let hasEnvironment = try unsafe guest.ask { unsafe guestfs_is_file_opts_argv($0, "/etc/environment", nil) }
+        var size = 0
         let environment =
-            hasEnvironment ? try unsafe guest.string { unsafe guestfs_read_file($0, "/etc/environment", nil) } : nil
+            hasEnvironment ? try unsafe guest.string { unsafe guestfs_read_file($0, "/etc/environment", &size) } : nil
         let content = GuestContent(
             product: facts.product,
             packages: try packages(),
@@ -179,7 +180,10 @@ struct ContentReader {
                 result[result.count - 1] = (result[result.count - 1] ?? [:]).merging([name: hex]) { _, new in new }
             }
             guard result.count == names.count else {
-                throw FlashlayerError(.fault, "the appliance gave attributes of \(result.count) of \(names.count) files")
+                throw FlashlayerError(
+                    .fault,
+                    "the appliance gave attributes of \(result.count) of \(names.count) files"
+                )
             }
             return result
         }

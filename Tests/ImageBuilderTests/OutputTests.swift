@@ -57,9 +57,15 @@ struct OutputTests {
 
     @Test("lists the packages that are really there")
     func packages() {
-        let packages = InstalledPackage.parse("jq\t1.6-2.1\tamd64\nlibc6\t2.36-9\tamd64\nbroken line\n")
-        #expect(packages.map(\.name) == ["jq", "libc6"])
-        #expect(packages.first?.version == "1.6-2.1")
+        let software = InstalledSoftware(
+            "os\tdebian\t12\ndeb\tjq\t1.6-2.1\tamd64\tjq\t1.6-2.1\tA B <a@b>\t\n"
+                + "deb\tlibjq1\t1.6-2.1+b1\tamd64\tjq\t1.6-2.1\t\t\nbroken line\nrpm\t\t\n"
+        )
+        #expect(software.distribution == "debian" && software.release == "12")
+        #expect(software.packages.map(\.name) == ["jq", "libjq1"])
+        #expect(software.packages.first?.version == "1.6-2.1")
+        #expect(software.packages.map(\.source) == [nil, "jq"])
+        #expect(software.packages.map(\.sourceVersion) == [nil, "1.6-2.1"])
     }
 
     @Test("A comma in a path does not end a value of QEMU")

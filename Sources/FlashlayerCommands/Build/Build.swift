@@ -38,9 +38,9 @@ struct Build: Operation {
         abstract: "Build an image from a recipe, or from a base image and layers.",
         usage: "flashlayer build [<project>] [-o <file>] [--format <format>] [<option> ...]",
         discussion: """
-            Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json \
-            and the log NAME.log. NAME is the name that the recipe gives. A file that is there already is replaced \
-            when the new one is complete.
+            Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json, \
+            the inventory NAME.spdx.json and the log NAME.log. NAME is the name that the recipe gives. A file that is \
+            there already is replaced when the new one is complete.
 
               flashlayer build examples/kiosk
               flashlayer build --base debian-12.qcow2 --layer layers/kiosk -o kiosk.raw

@@ -37,6 +37,7 @@ package struct ImageOutput: Sendable {
 
     package var blockMap: String { stem + ".bmap" }
     package var description: String { stem + ".json" }
+    package var inventory: String { stem + ".spdx.json" }
     package var log: String { stem + ".log" }
 
     private var folder: String {
@@ -47,7 +48,7 @@ package struct ImageOutput: Sendable {
     /// - Parameter inputs: files that the build reads; none of them may be replaced by what it makes.
     /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
     func confirmPossible(replacingNoneOf inputs: [String] = []) throws {
-        for made in [path, blockMap, description, log] {
+        for made in [path, blockMap, description, inventory, log] {
             if let input = inputs.first(where: { Self.isSameFile($0, made) }) {
                 throw FlashlayerError(
                     .cannotCreate,
@@ -80,7 +81,7 @@ package struct ImageOutput: Sendable {
     /// Converts the disk, digests it, and puts everything in place: what has its final name is complete. An image that is
     /// there from an earlier build of the same, and was not touched since, stays.
     func write(_ finished: FinishedDisk, plan: Plan, work: WorkFolder, log: BuildLog) async throws -> BuildResult {
-        let packages = try InstalledPackage.read(finished.packageList)
+        let software = try InstalledSoftware(file: finished.packageList)
         let records = OutputRecords(finished.checkpoint)
         let record: OutputRecord
         if let known = records.find(path, format) {
@@ -96,13 +97,14 @@ package struct ImageOutput: Sendable {
             size: record.size,
             rawSha256: record.rawSha256,
             imageDigest: record.imageDigest,
-            packages: packages
+            packages: software.packages
         )
         try HostFile.replaceIfOther(blockMap, with: record.blockMap)
         try HostFile.replaceIfOther(
             description,
             with: try ImageDescription(plan: plan, result: result, log: self.log).json()
         )
+        try HostFile.replaceIfOther(inventory, with: try SPDXDocument(plan: plan, software: software).json())
         return result
     }
 
@@ -122,7 +124,7 @@ package struct ImageOutput: Sendable {
         guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
         try HostFile.flush(temporary)
         // What describes the old image must never stand beside the new one.
-        for stale in [blockMap, description] { unsafe unlink(stale) }
+        for stale in [blockMap, description, inventory] { unsafe unlink(stale) }
         guard unsafe rename(temporary, path) == 0 else {
             throw FlashlayerError.system("put the image into \(path)", .current, code: .cannotCreate)
         }

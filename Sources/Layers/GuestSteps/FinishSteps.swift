@@ -4,7 +4,12 @@
 /// Makes an image of a guest that was built upon: what boots it is brought up to date, and what belongs to this one build
 /// is removed, so that each copy becomes a machine of its own.
 package enum FinishSteps {
-    /// What the guest's package manager says is installed, as lines of name, version and architecture with tabs between.
+    /// What is installed, as lines of fields with tabs between. The first field says what a line is:
+    ///
+    ///     os    ID VERSION_ID, of os-release(5)
+    ///     deb   name version architecture source source-version maintainer homepage
+    ///     rpm   name version architecture source-rpm - vendor url license
+    ///     pypi  name version - - - author homepage license
     package static let packageList = "\(GuestFolder.scratch)/installed"
 
     /// What is newer than this file was changed by the build.
@@ -130,14 +135,33 @@ package enum FinishSteps {
     }
 
     private static let listPackages = """
-        if [ -e /var/lib/dpkg/status ]; then
-            dpkg-query -W -f '${db:Status-Status}\\t${Package}\\t${Version}\\t${Architecture}\\n' |
-                sed -n 's/^installed\\t//p' > \(packageList)
-        elif command -v rpm > /dev/null; then
-            rpm -qa --qf '%{NAME}\\t%{EVR}\\t%{ARCH}\\n' | grep -v ^gpg-pubkey | sort > \(packageList)
-        else
-            : > \(packageList)
-        fi
+        {
+            (. /etc/os-release && printf 'os\\t%s\\t%s\\n' "${ID:-}" "${VERSION_ID:-}") || :
+            if [ -e /var/lib/dpkg/status ]; then
+                dpkg-query -W -f '${db:Status-Status}\\tdeb\\t${Package}\\t${Version}\\t${Architecture}\\t${source:Package}\\t${source:Version}\\t${Maintainer}\\t${Homepage}\\n' |
+                    sed -n 's/^installed\\t//p'
+            elif command -v rpm > /dev/null; then
+                rpm -qa --qf 'rpm\\t%{NAME}\\t%{EVR}\\t%{ARCH}\\t%{SOURCERPM}\\t\\t%{VENDOR}\\t%{URL}\\t%{LICENSE}\\n' |
+                    grep -v '^rpm.gpg-pubkey' | LC_ALL=C sort
+            fi
+            # What pip installed; Python packages of the distribution are its package manager's.
+            for file in /opt/*/venv/lib/python*/site-packages/*.dist-info/METADATA \\
+                /usr/local/lib*/python*/*-packages/*.dist-info/METADATA; do
+                [ -f "$file" ] || continue
+                awk -F ': ' '
+                    /^\\r?$/ { exit }
+                    $1 ~ /^(Name|Version|Author|Home-page|License)$/ && !($1 in field) {
+                        field[$1] = substr($0, length($1) + 3)
+                        gsub(/[\\t\\r]/, " ", field[$1])
+                    }
+                    END {
+                        printf "pypi\\t%s\\t%s\\t\\t\\t\\t%s\\t%s\\t%s\\n", field["Name"], field["Version"],
+                            field["Author"], field["Home-page"], field["License"]
+                    }
+                ' "$file"
+            done
+        } > \(packageList)
+
         """
 
     private static let shared = """
