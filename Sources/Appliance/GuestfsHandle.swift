@@ -144,7 +144,9 @@ extension GuestfsHandle {
         try unsafe check { unsafe guestfs_set_tmpdir($0, job.temporaryFolder) }
         try unsafe check { unsafe guestfs_set_network($0, job.network ? 1 : 0) }
         try unsafe check { unsafe guestfs_set_memsize($0, Int32(job.memory)) }
-        try unsafe check { unsafe guestfs_set_smp($0, Int32(max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN)))))) }
+        // An emulated processor alone needs no locks against others: installing packages takes a third less time on one.
+        let processors = accelerator == .tcg ? 1 : max(1, min(4, sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+        try unsafe check { unsafe guestfs_set_smp($0, Int32(processors)) }
         for drive in job.drives { try add(drive) }
     }
 
