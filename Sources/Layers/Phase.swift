@@ -9,8 +9,8 @@ package enum Phase: String, Codable, Sendable, CaseIterable {
     /// checkpoint of the old code is taken for one of the new.
     package var revision: Int {
         switch self {
-        case .base, .packages, .configs, .scripts: 4
-        case .finish: 5
+        case .base, .packages, .configs: 4
+        case .scripts, .finish: 5
         }
     }
 }

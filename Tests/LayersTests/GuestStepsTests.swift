@@ -269,7 +269,7 @@ struct GuestStepsTests {
             overlay: [],
             scripts: [.init(name: "10-a.py", path: "/l/scripts/10-a.py", digest: try SHA256.digest(of: ""))]
         )
-        let steps = ScriptSteps.run(layer, environment: [.init(key: "A", value: "1")], network: false)
+        let steps = ScriptSteps.run(layer, environment: [.init(key: "A", value: "\"the 1\"")], network: false)
         guard case .run(let command) = try #require(steps.last) else {
             Issue.record("the last step runs the script")
             return
@@ -277,7 +277,7 @@ struct GuestStepsTests {
         #expect(command.arguments == ["\(GuestFolder.scratch)/scripts/10-a.py"])
         #expect(command.environment["FLASHLAYER_LAYER"] == "kiosk")
         #expect(command.environment["FLASHLAYER_PHASE"] == "scripts")
-        #expect(command.environment["A"] == "1")
+        #expect(command.environment["A"] == "the 1")
         #expect(command.environment["HOME"] == "/root")
         #expect(command.failure == .scriptFailed)
         #expect(!command.network)

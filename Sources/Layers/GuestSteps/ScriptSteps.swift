@@ -28,7 +28,8 @@ package enum ScriptSteps {
         guard !layer.scripts.isEmpty else { return [] }
         let folder = "\(GuestFolder.scratch)/scripts"
         var variables = GuestCommand.standardEnvironment
-        for variable in environment + arguments { variables[variable.key] = variable.value }
+        for variable in environment { variables[variable.key] = variable.unquoted }
+        for variable in arguments { variables[variable.key] = variable.value }
         variables["FLASHLAYER_LAYER"] = layer.name
         variables["FLASHLAYER_PHASE"] = Phase.scripts.rawValue
         variables["FLASHLAYER_SECRETS"] = secretsFolder
