@@ -40,7 +40,10 @@ package enum BuilderWorker {
             try unsafe guest.check { unsafe guestfs_shutdown($0) }
         } catch {
             try session.checkCancelled()
-            throw Diagnosis(runner.space()).error(for: error)
+            let diagnosis = Diagnosis(runner.space()).error(for: error)
+            // What was written until then is in the image file: somebody may want to look into it.
+            try? unsafe guest.check { unsafe guestfs_shutdown($0) }
+            throw diagnosis
         }
     }
 

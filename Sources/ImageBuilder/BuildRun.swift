@@ -19,6 +19,8 @@ struct BuildRun: Sendable {
     /// it.
     let settle: @Sendable (GuestSelection) throws -> [BuildSegment]
     let secrets: [BuildSecret]
+    /// nil: the disk of a build that fails is thrown away.
+    let failedDisk: FailedDisk?
     let cache: Cache
     let work: WorkFolder
     let log: BuildLog
@@ -143,7 +145,8 @@ struct BuildRun: Sendable {
         } catch {
             // A script that fails does not make worse what was downloaded before.
             await downloads?.keep()
-            throw error
+            guard let failedDisk, let error = error as? FlashlayerError else { throw error }
+            throw await failedDisk.keep(disk, of: error, log: log)
         }
         await downloads?.keep()
         let made = try settled.all

@@ -19,6 +19,8 @@ package struct ImageBuild: Sendable {
     package var refresh: Set<Phase>
     /// What scripts may read, and nobody keeps.
     package var secrets: [BuildSecret]
+    /// Whether the disk of a build that fails is kept, beside where the image was to be.
+    package var keepsFailed: Bool
 
     package var plan: Plan { project.plan }
 
@@ -27,8 +29,10 @@ package struct ImageBuild: Sendable {
         output: ImageOutput,
         cache: Cache,
         refresh: Set<Phase> = [],
-        secrets: [BuildSecret] = []
+        secrets: [BuildSecret] = [],
+        keepsFailed: Bool = false
     ) {
+        self.keepsFailed = keepsFailed
         self.project = project
         self.output = output
         self.cache = cache
@@ -104,6 +108,7 @@ package struct ImageBuild: Sendable {
                 return try self.segments(packages, chosen, base)
             },
             secrets: secrets,
+            failedDisk: keepsFailed ? FailedDisk(path: output.failedDisk) : nil,
             cache: cache,
             work: work,
             log: log

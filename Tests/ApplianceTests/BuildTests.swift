@@ -221,11 +221,22 @@ struct BuildTests {
     // MARK: - What goes wrong
 
     /// Builds, expects a failure, and that nothing of it is left.
-    private func failure(of plan: Plan, in folder: TemporaryFolder) async throws -> FlashlayerError? {
+    ///
+    /// - Parameter kept: is given the path of the disk, which is then gone; nil: none is to be kept.
+    private func failure(
+        of plan: Plan,
+        in folder: TemporaryFolder,
+        kept: ((String) async throws -> Void)? = nil
+    ) async throws -> FlashlayerError? {
         let cache = try await Fixture.shared.cache(in: folder)
         let output = ImageOutput(path: folder.file("out.qcow2"), format: .qcow2)
         let error = await #expect(throws: FlashlayerError.self) {
-            _ = try await ImageBuild(ResolvedProject(plan), output: output, cache: cache).run { _ in }
+            let project = ResolvedProject(plan)
+            _ = try await ImageBuild(project, output: output, cache: cache, keepsFailed: kept != nil).run { _ in }
+        }
+        if let kept {
+            try await kept(output.failedDisk)
+            unsafe unlink(output.failedDisk)
         }
         try expectNothingLeft(in: folder, cache)
         return error
@@ -254,18 +265,31 @@ struct BuildTests {
         }.filter { $0.contains(path) }
     }
 
-    @Test("a script that fails ends the build with its layer, its name, its status and its last lines")
+    @Test(
+        "a script that fails ends the build with its layer, name, status and last lines; the disk is kept if asked for"
+    )
     func failingScript() async throws {
         let folder = try TemporaryFolder()
         let plan = try TestProject.plan(
             scripts: [
-                "10-ok": "#!/bin/sh\ntrue\n", "20-bad": "#!/bin/sh\necho going wrong\nexit 7\n",
+                "10-ok": "#!/bin/sh\necho so far > /etc/so-far\n", "20-bad": "#!/bin/sh\necho going wrong\nexit 7\n",
                 "30-never": "#!/bin/sh\n",
             ],
             in: folder
         )
-        let error = try #require(try await failure(of: plan, in: folder))
+        let error = try #require(
+            try await failure(of: plan, in: folder) { disk in
+                let raw = folder.file("cache/kept.raw")
+                try await Program("qemu-img", debianPackage: "qemu-utils").run(["convert", "-O", "raw", disk, raw])
+                let text = try await Program("debugfs", debianPackage: "e2fsprogs").run([
+                    "-R", "cat /etc/so-far", "\(raw)?offset=\(66 << 20)",
+                ])
+                #expect(text == "so far\n", "what was done until then is on it")
+                unsafe unlink(raw)
+            }
+        )
         #expect(error.code == .scriptFailed)
+        #expect(error.advice?.contains("out.failed.qcow2") == true)
         #expect(error.message == "script 20-bad of layer one ended with status 7:\n  going wrong")
     }
 

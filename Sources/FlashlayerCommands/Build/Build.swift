@@ -26,6 +26,9 @@ struct BuildOptions: ParsableArguments, Sendable {
         )
     )
     var secrets: [String] = []
+
+    @Flag(help: "Keep the disk of a build that fails, as NAME.failed.qcow2 beside the image.")
+    var keepFailed = false
 }
 
 extension Phase: ExpressibleByArgument {}
@@ -49,7 +52,7 @@ struct Build: Operation {
 
             What was resolved (git commits, package versions, digests) is pinned in flashlayer.lock beside the recipe; \
             later builds obey it, 'flashlayer update' renews it. Results of phases are kept in the cache: a build goes \
-            on from the last one that still holds.
+            on from the last one that still holds. The disk of one that fails is thrown away, or kept with --keep-failed.
 
             The first build of a recipe without a base image installs a Debian, which takes a minute or two; later ones \
             start from that. Root is not needed: 'flashlayer doctor' says what is.
@@ -83,7 +86,8 @@ struct Build: Operation {
             output: output,
             cache: cache,
             refresh: Set(build.refresh),
-            secrets: secrets
+            secrets: secrets,
+            keepsFailed: build.keepFailed
         )
         let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()

@@ -65,7 +65,8 @@ struct BuildAndWrite: Operation {
             output: output,
             cache: cache,
             refresh: Set(build.refresh),
-            secrets: secrets
+            secrets: secrets,
+            keepsFailed: build.keepFailed
         )
         let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()

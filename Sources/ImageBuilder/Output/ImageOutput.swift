@@ -39,6 +39,8 @@ package struct ImageOutput: Sendable {
     package var description: String { stem + ".json" }
     package var inventory: String { stem + ".spdx.json" }
     package var log: String { stem + ".log" }
+    /// Of a build that failed, if it is to be kept.
+    package var failedDisk: String { stem + ".failed.qcow2" }
 
     private var folder: String {
         let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
