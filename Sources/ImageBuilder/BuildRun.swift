@@ -44,7 +44,8 @@ struct BuildRun: Sendable {
             tellDue(after: nil, refresh)
             made = try await run(from: 0, upon: nil, since: start)
         }
-        if let last = made.last, let checkpoint = Checkpoint(at: last.checkpoint) {
+        // One that this build did not keep may be there from another: the disk of this one is what counts.
+        if let last = made.last, isKept(last), let checkpoint = Checkpoint(at: last.checkpoint) {
             return FinishedDisk(checkpoint)
         }
         return FinishedDisk(folder: folder(of: segments.count - 1))

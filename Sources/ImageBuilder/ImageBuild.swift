@@ -86,7 +86,7 @@ package struct ImageBuild: Sendable {
         let selection = try GuestSelection(project, base)
         try selection.confirm(project.lockUse)
         selection.write(into: &lock)
-        if project.lockUse != .require { try lock?.save() }
+        save(lock, log)
 
         let segments = try segments(packages, selection, base)
         guard let last = segments.last else { throw FlashlayerError(.fault, "the plan has no phases") }
@@ -104,7 +104,7 @@ package struct ImageBuild: Sendable {
             settle: { [self, lock] chosen in
                 var lock = lock
                 chosen.write(into: &lock)
-                try lock?.save()
+                save(lock, log)
                 return try self.segments(packages, chosen, base)
             },
             secrets: secrets,
@@ -117,6 +117,16 @@ package struct ImageBuild: Sendable {
         let result = try await output.write(finished, plan: plan, work: work, log: log)
         await CachePruning(cache: cache).pruneAutomatically()
         return result
+    }
+
+    /// A project that cannot be written to is built all the same.
+    private func save(_ lock: LockFile?, _ log: BuildLog) {
+        guard let lock, project.lockUse != .require else { return }
+        do {
+            try lock.save()
+        } catch {
+            log.tell(.warning("nothing is pinned: \(FlashlayerError(wrapping: error).message)"))
+        }
     }
 
     private func segments(_ packages: PackageFetch?, _ selection: GuestSelection, _ base: BaseEntry) throws

@@ -94,6 +94,13 @@ package struct LockFile: Sendable, Equatable {
     @discardableResult
     package func save() throws -> Bool {
         guard content != stored else { return false }
+        // Meanwhile another build may have pinned another variant.
+        var content = content
+        if let data = FileManager.default.contents(atPath: path), let present = try? Self.read(data, path) {
+            let own = content.builds[variant]
+            content = present
+            content.builds[variant] = own
+        }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         let text: String
