@@ -137,7 +137,7 @@ package enum FinishSteps {
     private static let listPackages = """
         {
             (. /etc/os-release && printf 'os\\t%s\\t%s\\n' "${ID:-}" "${VERSION_ID:-}") || :
-            if [ -e /var/lib/dpkg/status ]; then
+            if [ -s /var/lib/dpkg/status ]; then
                 dpkg-query -W -f '${db:Status-Status}\\tdeb\\t${Package}\\t${Version}\\t${Architecture}\\t${source:Package}\\t${source:Version}\\t${Maintainer}\\t${Homepage}\\n' |
                     sed -n 's/^installed\\t//p'
             elif command -v rpm > /dev/null; then
