@@ -113,7 +113,7 @@ struct BuildRun: Sendable {
             plan: plan,
             guest: base.facts,
             earlyArchive: phases.contains(.packages) ? try await archive(plan.earlyFiles, "early.tar") : nil,
-            overlayArchive: phases.contains(.configs) ? try await archive(plan.mergedOverlay, "overlay.tar") : nil,
+            overlayArchive: phases.contains(.configs) ? try await archive(plan.layingOrder, "overlay.tar") : nil,
             packages: chosen,
             guestPackages: downloads == nil
                 ? nil : (drive: drives.count - 1, selection: selection, folder: folder(of: first)),

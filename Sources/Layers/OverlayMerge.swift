@@ -8,6 +8,8 @@ struct OverlayMerge: Sendable {
     struct Claim: Sendable {
         var entry: OverlayEntry
         var layer: String
+        /// The place of the layer; of a folder, of the first layer that brings it.
+        fileprivate var rank: Int
     }
 
     /// Ordered by the bytes of the path, so that each folder stands before what it holds.
@@ -18,8 +20,8 @@ struct OverlayMerge: Sendable {
     private var losers: [Pathname: [String]] = [:]
 
     init(_ layers: [Layer]) {
-        for layer in layers {
-            for entry in layer.overlay { lay(Claim(entry: entry, layer: layer.name)) }
+        for (rank, layer) in layers.enumerated() {
+            for entry in layer.overlay { lay(Claim(entry: entry, layer: layer.name, rank: rank)) }
         }
         claims = merged.sorted { $0.key < $1.key }.map(\.value)
         linkAgain()
@@ -31,12 +33,19 @@ struct OverlayMerge: Sendable {
         }.filter { !$0.losers.isEmpty }
     }
 
+    /// As they are laid down, layer by layer: two paths that lead to one file, since the guest has a link on the way, are
+    /// one only there, and the later layer is to win there, too. Each folder still stands before what it holds.
+    var layingOrder: [Claim] {
+        claims.enumerated().sorted { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }.map(\.element)
+    }
+
     private mutating func lay(_ claim: Claim) {
+        var claim = claim
         let path = claim.entry.path
         if let old = merged[path] {
             switch (old.entry.kind, claim.entry.kind) {
             case (.directory, .directory):
-                break
+                claim.rank = old.rank
             case (.symlink, .directory):
                 // As with a link of the guest: the link survives, and what is below the folder lands behind it.
                 return
@@ -116,7 +125,7 @@ final class MergeOnce: Sendable {
     func ingredients(_ layers: [Layer]) throws -> [Ingredient] {
         try made.withLock { made in
             let now = Self.make(&made, layers)
-            let ingredients = try now.ingredients ?? now.merge.claims.map { try $0.entry.ingredient }
+            let ingredients = try now.ingredients ?? now.merge.layingOrder.map { try $0.entry.ingredient }
             made?.ingredients = ingredients
             return ingredients
         }

@@ -9,8 +9,9 @@ package enum Phase: String, Codable, Sendable, CaseIterable {
     /// checkpoint of the old code is taken for one of the new.
     package var revision: Int {
         switch self {
-        case .base, .packages, .configs: 4
-        case .scripts, .finish: 5
+        case .packages: 4
+        case .base, .configs, .scripts: 5
+        case .finish: 6
         }
     }
 }

@@ -21,6 +21,9 @@ extension Plan {
         merged.claims.map(\.entry)
     }
 
+    /// The same in the order in which it is laid down, layer by layer.
+    package var layingOrder: [OverlayEntry] { merged.layingOrder.map(\.entry) }
+
     /// What `mergedOverlay` decided. Directories that several layers share are no conflict.
     package var overrides: [Override] {
         merged.overrides

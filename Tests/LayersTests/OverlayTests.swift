@@ -22,6 +22,31 @@ struct OverlayTests {
         try Layer(name: "a", path: scratch("a"), source: "local").overlay
     }
 
+    @Test("where the guest has a link on the way, the later layer wins too: files are laid down layer by layer")
+    func layingOrder() throws {
+        let scratch = try TemporaryFolder()
+        try scratch.write(
+            "flashlayer.toml",
+            "name = \"x\"\n" + ["a", "b"].map { "[[layer]]\ntype = \"local\"\npath = \"\($0)\"\n" }.joined()
+        )
+        for (layer, files) in [("a", ["usr/bin/tool", "z"]), ("b", ["bin/tool", "usr/bin/other"])] {
+            for file in files { try scratch.write("\(layer)/configs/\(file)", layer) }
+        }
+        let plan = try scratch.plan()
+        #expect(
+            plan.layingOrder.map(\.path.text)
+                == ["usr", "usr/bin", "usr/bin/tool", "z", "bin", "bin/tool", "usr/bin/other"]
+        )
+        #expect(plan.mergedOverlay.map(\.path.text).first == "bin")
+        let before = try plan.phases()
+        try scratch.write(
+            "flashlayer.toml",
+            "name = \"x\"\n" + ["b", "a"].map { "[[layer]]\ntype = \"local\"\npath = \"\($0)\"\n" }.joined()
+        )
+        // The other one wins, so the result is another one.
+        #expect(try scratch.plan().phases()[2].key != before[2].key)
+    }
+
     @Test("folders, files and links are taken as they are, each folder before what it holds")
     func kinds() throws {
         try scratch.write("a/configs/etc/motd", "hello\n")

@@ -4,44 +4,40 @@
 /// Makes a bootstrapped disk boot.
 package enum BootLoaderSteps {
     /// The disk that holds the root file system, asked of the kernel. libguestfs translates names such as /dev/sda in its
-    /// own calls, not in the arguments of programs, and the appliance's kernel finds its disks in any order.
-    private static let installForBIOS = """
+    /// own calls, not in the arguments of programs, and the appliance's kernel finds its disks in any order. GRUB is told
+    /// that it is the first one: its files name it, and are to be the same each time.
+    static let nameDisk = """
         number=$(mountpoint -d /)
         disk=/dev/$(basename "$(readlink -f "/sys/dev/block/$number/..")")
-        exec grub-install --target=i386-pc "$disk"
+        map=/boot/grub/device.map
+        if [ ! -e $map ] && [ -b "$disk" ]; then
+            mkdir -p /boot/grub
+            printf '(hd0) %s\\n' "$disk" > $map
+            trap 'rm -f $map' EXIT
+        fi
+
         """
 
     package static func install(for firmware: [ImageSettings.Firmware]) -> [GuestStep] {
-        var steps: [GuestStep] = []
-        if firmware.contains(.bios) {
-            steps.append(
-                .run(
-                    GuestCommand(shell: installForBIOS, source: "grub", title: "installing GRUB for BIOS")
-                )
-            )
-        }
+        var lines: [String] = []
+        if firmware.contains(.bios) { lines.append("grub-install --target=i386-pc \"$disk\"") }
         if firmware.contains(.uefi) {
             // The fallback path of the firmware (`--removable`), because the disk is to boot in machines that have
             // never seen it; shim and the signed GRUB, so that Secure Boot may be on.
-            steps.append(
-                .run(
-                    GuestCommand(
-                        source: "grub",
-                        arguments: [
-                            "/usr/sbin/grub-install", "--target=x86_64-efi", "--efi-directory=/boot/efi",
-                            "--uefi-secure-boot", "--removable", "--no-nvram",
-                        ],
-                        title: "installing GRUB for UEFI"
-                    )
-                )
+            lines.append(
+                "grub-install --target=x86_64-efi --efi-directory=/boot/efi --uefi-secure-boot --removable --no-nvram"
             )
         }
-        steps.append(
+        lines.append("update-grub")
+        return [
             .run(
-                GuestCommand(source: "grub", arguments: ["/usr/sbin/update-grub"], title: "writing GRUB's menu")
+                GuestCommand(
+                    shell: nameDisk + lines.joined(separator: "\n"),
+                    source: "grub",
+                    title: "installing the boot loader"
+                )
             )
-        )
-        return steps
+        ]
     }
 
     /// Read after /etc/default/grub, so that the guest's own file stays as its distribution made it.

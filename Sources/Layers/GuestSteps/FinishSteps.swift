@@ -112,7 +112,10 @@ package enum FinishSteps {
         if command -v update-grub > /dev/null && [ -e /boot/grub/grub.cfg ]; then
             if [ -e $menu ] && [ $begin -nt /boot/grub/grub.cfg ] ||
                 changed /boot/grub/grub.cfg /etc/default/grub /etc/default/grub.d /etc/grub.d; then
-                update-grub
+                (
+                    \(BootLoaderSteps.nameDisk.split(separator: "\n").joined(separator: "\n            "))
+                    update-grub
+                )
             fi
         fi
         """

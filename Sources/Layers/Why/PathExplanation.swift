@@ -60,7 +60,7 @@ private struct PathClaims {
         all = plan.layers.flatMap { layer in
             layer.overlay.map { Claim(layer: layer.name, entry: $0, path: guest.resolve($0.path.text)) }
         }
-        merged = plan.merged.claims.map { claim in
+        merged = plan.merged.layingOrder.map { claim in
             Claim(layer: claim.layer, entry: claim.entry, path: guest.resolve(claim.entry.path.text))
         }
     }
