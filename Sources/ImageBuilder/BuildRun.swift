@@ -33,9 +33,9 @@ struct BuildRun: Sendable {
     func finished(refreshing refresh: Set<Phase>, since start: ContinuousClock.Instant) async throws -> FinishedDisk {
         let kept = segments.lastKept(refreshing: refresh)
         // A checkpoint may be removed between the look and the use: then it is not there, and an earlier one serves.
-        let made: [BuildSegment]
+        let made: String?
         if let kept, let checkpoint = Checkpoint(at: segments[kept].checkpoint) {
-            checkpoint.touch()
+            EntryUse.touch(checkpoint.path)
             tellCached(through: kept)
             if kept == segments.count - 1 { return FinishedDisk(checkpoint) }
             tellDue(after: kept, refresh)
@@ -44,10 +44,7 @@ struct BuildRun: Sendable {
             tellDue(after: nil, refresh)
             made = try await run(from: 0, upon: nil, since: start)
         }
-        // One that this build did not keep may be there from another: the disk of this one is what counts.
-        if let last = made.last, isKept(last), let checkpoint = Checkpoint(at: last.checkpoint) {
-            return FinishedDisk(checkpoint)
-        }
+        if let made, let checkpoint = Checkpoint(at: made) { return FinishedDisk(checkpoint) }
         return FinishedDisk(folder: folder(of: segments.count - 1))
     }
 
@@ -74,9 +71,9 @@ struct BuildRun: Sendable {
 
     /// Everything from one part on, in one launch of the appliance.
     ///
-    /// - Returns: all parts, with the keys that they came to have.
+    /// - Returns: where the disk behind the last part is kept; nil: it is not, and lies where it was made.
     private func run(from first: Int, upon checkpoint: Checkpoint?, since start: ContinuousClock.Instant) async throws
-        -> [BuildSegment]
+        -> String?
     {
         try await HostCheck.appliance()
         let accelerator = try await HostAccelerator.find()
@@ -139,7 +136,7 @@ struct BuildRun: Sendable {
                 guard let index = segments.indices.first(where: { path == "\(folder(of: $0))/disk.qcow2" }) else {
                     return
                 }
-                try await keep(index, as: try settled.all[index])
+                await keep(index, as: try settled.all[index])
             } during: { [log] report in
                 try await ApplianceRun(job: job, log: log, phases: .shown(since: start), onCheckpoint: report).run()
             }
@@ -150,9 +147,8 @@ struct BuildRun: Sendable {
             throw await failedDisk.keep(disk, of: error, log: log)
         }
         await downloads?.keep()
-        let made = try settled.all
-        if isKept(made[last]) { try await keep(last, as: made[last]) }
-        return made
+        let finished = try settled.all[last]
+        return isKept(finished) && FileManager.default.fileExists(atPath: disk) ? await keep(last, as: finished) : nil
     }
 
     private func jobStages(from first: Int, _ stages: BuildStages) throws -> [ApplianceJob.Stage] {
@@ -185,7 +181,11 @@ struct BuildRun: Sendable {
         return !isCutOff || segment.phase == .packages || segment.phase == .configs
     }
 
-    private func keep(_ index: Int, as segment: BuildSegment) async throws {
+    /// A checkpoint that cannot be kept costs the next build time, and this one nothing.
+    ///
+    /// - Returns: where it is.
+    @discardableResult
+    private func keep(_ index: Int, as segment: BuildSegment) async -> String? {
         let origin = Checkpoint.Origin(
             project: plan.name,
             variant: plan.variant,
@@ -194,7 +194,15 @@ struct BuildRun: Sendable {
             ingredients: segment.ingredients,
             parent: base.path
         )
-        try await Checkpoint.keep(folder(of: index), origin, at: segment.checkpoint)
+        do {
+            let isKept = try await Checkpoint.keep(folder(of: index), origin, at: segment.checkpoint)
+            return isKept ? segment.checkpoint : nil
+        } catch {
+            if !Task.isCancelled {
+                log.tell(.warning("a checkpoint is not kept: \(FlashlayerError(wrapping: error).message)"))
+            }
+            return nil
+        }
     }
 
     private func archive(_ entries: [OverlayEntry], _ name: String) async throws -> String? {

@@ -45,7 +45,8 @@ package struct ImageBuild: Sendable {
     /// - Parameter observer: is told what goes on.
     /// - Throws: `FlashlayerError`, or `CancellationError`.
     package func run(observer: @escaping BuildObserver) async throws -> BuildResult {
-        try output.confirmPossible(replacingNoneOf: await baseFiles() + secrets.map(\.path))
+        let inputs = await baseFiles() + secrets.map(\.path) + [project.recipe, project.lock?.path].compactMap { $0 }
+        try output.confirmPossible(replacingNoneOf: inputs, orWithin: plan.layers.map(\.path))
         let redaction = try Redaction(secrets)
         let log = try BuildLog(path: output.log, redaction: redaction, observer: observer)
         do {
@@ -76,10 +77,11 @@ package struct ImageBuild: Sendable {
     }
 
     private func run(_ work: WorkFolder, _ log: BuildLog) async throws -> BuildResult {
-        let start = ContinuousClock.now
         var lock = project.lock
         let base = try await BaseBuild(project: project, cache: cache, work: work, log: log)
             .entry(refresh: refresh.contains(.base))
+        EntryUse.touch(base.path)
+        let start = ContinuousClock.now
         let packages = try await selectPackages(base, work, log)
         lock?.build.bootstrap = base.selection
         lock?.build.packages = packages?.selection

@@ -42,7 +42,12 @@ package struct LockUpdate: Sendable {
             await work.remove()
             throw error
         }
-        let stored = try LockFile(in: Path.parent(of: Path.absolute(lock.path)), variant: request.variant).build
+        let stored = try LockFile(
+            in: Path.parent(of: Path.absolute(lock.path)),
+            variant: request.variant,
+            replacingDamaged: true
+        )
+        .build
         try lock.save()
         return Self.changes(from: stored, to: lock.build)
     }
@@ -103,7 +108,8 @@ package struct LockUpdate: Sendable {
             )
         }
         compare("layer", commits(old), commits(new))
-        note("base image", old.baseSha256.map { String($0.prefix(12)) }, new.baseSha256.map { String($0.prefix(12)) })
+        func digest(_ lock: BuildLock) -> String? { lock.base.map { "\($0.image) \($0.sha256.prefix(12))" } }
+        note("base image", digest(old), digest(new))
         compare("base package", versions(old.bootstrap), versions(new.bootstrap))
         compare("package", versions(old.packages), versions(new.packages))
         return changes

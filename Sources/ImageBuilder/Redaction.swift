@@ -21,6 +21,15 @@ struct Redaction: Sendable {
     init(_ secrets: [BuildSecret]) throws {
         var words: Set<String> = []
         for secret in secrets {
+            var status = stat()
+            // A pipe could be read once, and is read twice: here and by the worker.
+            if unsafe stat(secret.path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+                throw FlashlayerError(
+                    .usage,
+                    "the secret \(secret.name) comes from \(secret.path.printable), which is no file",
+                    advice: "put it into a file, in memory if you like: /dev/shm"
+                )
+            }
             guard let data = FileManager.default.contents(atPath: secret.path) else {
                 throw FlashlayerError(
                     .notFound,
@@ -30,8 +39,11 @@ struct Redaction: Sendable {
             }
             let text = String(decoding: data, as: UTF8.self)
             let lines = text.split(whereSeparator: \.isNewline).map { String($0) }
-            // What is shorter is found everywhere, and tells nothing.
-            words.formUnion(lines.filter { $0.utf8.count >= 4 })
+            // Printed with the blanks at its ends or without. What is shorter is found everywhere, and tells nothing.
+            let trimmed = lines.map {
+                String($0.drop { $0.isWhitespace }.reversed().drop { $0.isWhitespace }.reversed())
+            }
+            words.formUnion((lines + trimmed).filter { $0.utf8.count >= 4 })
         }
         self.words = words.sorted { ($0.utf8.count, $0) > ($1.utf8.count, $1) }
     }

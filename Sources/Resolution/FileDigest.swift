@@ -21,8 +21,9 @@ package struct FileDigest: Sendable {
         self.cache = cache
     }
 
+    /// - Parameter isPassing: the file will not stay where it is: nothing is remembered.
     /// - Throws: `not-found` when it cannot be read.
-    package func sha256(of path: String) async throws -> String {
+    package func sha256(of path: String, isPassing: Bool = false) async throws -> String {
         let record = "\(cache.path)/digests/\(try SHA256.digest(of: path).hex)"
         let identity = try FileIdentity(of: path)
         if let data = FileManager.default.contents(atPath: record),
@@ -32,7 +33,7 @@ package struct FileDigest: Sendable {
         }
         let digest = try await onOwnThread(named: "digest-file") { try SHA256.digest(ofFile: path) }.hex
         // A file that was written to meanwhile is not remembered; nor is anything where the cache cannot be written.
-        if try FileIdentity(of: path) == identity,
+        if !isPassing, try FileIdentity(of: path) == identity,
             let data = try? JSONEncoder().encode(
                 Record(identity: identity, sha256: digest)
             )

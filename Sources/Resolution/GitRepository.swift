@@ -12,10 +12,12 @@ import Programs
 ///     git/KEY.git      all branches and tags of a repository
 ///     git/KEY/COMMIT/  the files of a commit, submodules included
 struct GitRepository: Sendable {
-    struct Checkout: Sendable, Equatable {
+    struct Checkout: Sendable {
         let folder: String
         /// 40 hexadecimal digits.
         let commit: String
+        /// As long as this is held, nobody prunes the folder.
+        let use: EntryUse
     }
 
     let url: String
@@ -35,17 +37,25 @@ struct GitRepository: Sendable {
     /// - Throws: `unavailable` when it cannot be fetched, `layer-missing` when it has no such branch, tag or commit.
     func checkout(commit: String?, onActivity: (String) -> Void) async throws -> Checkout {
         let folder = "\(cache.path)/git/\(try key)"
+        try Cache.makeFolder(folder)
+        guard let use = EntryUse(of: folder) else {
+            throw FlashlayerError(
+                .busy,
+                "the cache's copy of \(url.printable) is being removed",
+                advice: "try again in a moment"
+            )
+        }
+        EntryUse.touch(folder)
         if let commit {
             let path = "\(folder)/\(commit)"
-            if FileManager.default.fileExists(atPath: path) { return Checkout(folder: path, commit: commit) }
+            if FileManager.default.fileExists(atPath: path) { return Checkout(folder: path, commit: commit, use: use) }
         }
-        try Cache.makeFolder(folder)
         let lock = try await KeyLock.hold("\(folder).lock") {
             onActivity("another flashlayer fetches \(url): waiting for it")
         }
         defer { withExtendedLifetime(lock) {} }
         if let commit, try await has(commit) {
-            return try await lay(commit, in: folder)
+            return try await lay(commit, in: folder, use)
         }
         guard !isOffline else {
             throw FlashlayerError(
@@ -59,9 +69,9 @@ struct GitRepository: Sendable {
         try await fetch()
         if let commit {
             guard try await has(commit) else { throw missing("commit \(commit), which flashlayer.lock names") }
-            return try await lay(commit, in: folder)
+            return try await lay(commit, in: folder, use)
         }
-        return try await lay(try await resolve(), in: folder)
+        return try await lay(try await resolve(), in: folder, use)
     }
 
     private func has(_ commit: String) async throws -> Bool {
@@ -113,9 +123,9 @@ struct GitRepository: Sendable {
     }
 
     /// Puts the files of a commit into the cache. What has its final name is complete.
-    private func lay(_ commit: String, in folder: String) async throws -> Checkout {
+    private func lay(_ commit: String, in folder: String, _ use: EntryUse) async throws -> Checkout {
         let path = "\(folder)/\(commit)"
-        if FileManager.default.fileExists(atPath: path) { return Checkout(folder: path, commit: commit) }
+        if FileManager.default.fileExists(atPath: path) { return Checkout(folder: path, commit: commit, use: use) }
         let temporary = "\(folder)/part"
         await WorkFolder.remove(temporary)
         try await require(["clone", "--quiet", "--no-checkout", "--no-tags", "--", try repository, temporary])
@@ -139,7 +149,7 @@ struct GitRepository: Sendable {
         } catch {
             throw FlashlayerError(.cannotCreate, "cannot put \(url.printable) into \(path): \(error)")
         }
-        return Checkout(folder: path, commit: commit)
+        return Checkout(folder: path, commit: commit, use: use)
     }
 
     /// A repository that lies on this machine may name submodules that do as well; git forbids that to others.

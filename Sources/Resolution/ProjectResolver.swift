@@ -51,10 +51,27 @@ package struct ResolvedProject: Sendable {
     package var lock: LockFile?
     package let lockUse: LockUse
     package let isOffline: Bool
+    /// The recipe's file; nil: there is none.
+    package let recipe: String?
+    /// For a person, before anything is built.
+    package let notes: [String]
+    /// What of the cache stays where it is as long as this does.
+    private let held: [EntryUse]
 
     /// A plan that is built as it is, with no lock.
-    package init(_ plan: Plan, lock: LockFile? = nil, lockUse: LockUse = .obey, isOffline: Bool = false) {
+    package init(
+        _ plan: Plan,
+        recipe: String? = nil,
+        lock: LockFile? = nil,
+        lockUse: LockUse = .obey,
+        isOffline: Bool = false,
+        notes: [String] = [],
+        held: [EntryUse] = []
+    ) {
         self.plan = plan
+        self.recipe = recipe
+        self.notes = notes
+        self.held = held
         self.lock = lock
         self.lockUse = lockUse
         self.isOffline = isOffline
@@ -76,10 +93,15 @@ package struct ProjectResolver: Sendable {
     package func resolve(_ request: ProjectRequest) async throws -> ResolvedProject {
         var fetched = Fetched()
         var lock: LockFile?
+        var held: [EntryUse] = []
+        var notes: [String] = []
+        var recipeFile: String?
         switch request.project {
         case .recipe(let path):
             let recipe = try Recipe(project: path).selecting(variant: request.variant)
-            var file = try LockFile(in: recipe.folder, variant: request.variant)
+            recipeFile = recipe.file
+            let isRenewed = request.lockUse == .renew
+            var file = try LockFile(in: recipe.folder, variant: request.variant, replacingDamaged: isRenewed)
             guard file.isPresent || request.lockUse != .require else {
                 throw FlashlayerError(
                     .lockDrift,
@@ -88,14 +110,18 @@ package struct ProjectResolver: Sendable {
                 )
             }
             let known = request.lockUse == .renew ? BuildLock() : file.build
-            let (layers, locked) = try await gitLayers(of: recipe, known, request)
+            let (layers, locked) = try await gitLayers(of: recipe, known, request, &held)
             fetched.layers = layers
             file.build.layers = locked
-            fetched.base = try await base(recipe, known, request)
-            if case .image(_, let sha256)? = fetched.base {
-                file.build.baseSha256 = sha256
-            } else {
-                file.build.baseSha256 = nil
+            file.build.base = nil
+            if case .image(let image, _) = recipe.base {
+                let pinned = known.base.flatMap { $0.image == image ? $0.sha256 : nil }
+                let (path, sha256) = try await base(recipe, pinned, request, &held)
+                if let pinned, pinned != sha256 {
+                    notes.append("the base image \(image.printable) is another one than flashlayer.lock names")
+                }
+                fetched.base = .image(path: path, sha256: sha256)
+                file.build.base = .init(image: image, sha256: sha256)
             }
             lock = file
         case .folders(let base, let layers):
@@ -115,12 +141,23 @@ package struct ProjectResolver: Sendable {
                 fetched: fetched
             )
         }
-        return ResolvedProject(plan, lock: lock, lockUse: request.lockUse, isOffline: request.isOffline)
+        return ResolvedProject(
+            plan,
+            recipe: recipeFile,
+            lock: lock,
+            lockUse: request.lockUse,
+            isOffline: request.isOffline,
+            notes: notes,
+            held: held
+        )
     }
 
-    private func gitLayers(of recipe: Recipe, _ known: BuildLock, _ request: ProjectRequest) async throws
-        -> ([Int: Fetched.GitLayer], [BuildLock.GitLayer])
-    {
+    private func gitLayers(
+        of recipe: Recipe,
+        _ known: BuildLock,
+        _ request: ProjectRequest,
+        _ held: inout [EntryUse]
+    ) async throws -> ([Int: Fetched.GitLayer], [BuildLock.GitLayer]) {
         var layers: [Int: Fetched.GitLayer] = [:]
         var locked: [BuildLock.GitLayer] = []
         for entry in recipe.layers {
@@ -142,6 +179,7 @@ package struct ProjectResolver: Sendable {
                 isOffline: request.isOffline
             )
             let checkout = try await repository.checkout(commit: pin?.commit, onActivity: onActivity)
+            held.append(checkout.use)
             layers[entry.line] = .init(folder: checkout.folder, source: "git \(written)#\(checkout.commit)")
             locked.append(.init(url: written, ref: ref, commit: checkout.commit))
         }
@@ -154,33 +192,44 @@ package struct ProjectResolver: Sendable {
         return isPath ? Path.absolute(written, from: recipe.folder) : written
     }
 
-    private func base(_ recipe: Recipe, _ known: BuildLock, _ request: ProjectRequest) async throws -> Base {
-        guard case .image(let image, let sha256) = recipe.base else { return recipe.base }
+    /// - Parameter pinned: the digest that the lock has for this very image.
+    /// - Returns: the file on this machine, and its digest.
+    private func base(
+        _ recipe: Recipe,
+        _ pinned: String?,
+        _ request: ProjectRequest,
+        _ held: inout [EntryUse]
+    ) async throws -> (path: String, sha256: String) {
+        guard case .image(let image, let written) = recipe.base else {
+            throw FlashlayerError(.fault, "the recipe has no base image")
+        }
         let place = "\(recipe.file):\(recipe.baseLine)"
+        func confirm(_ found: String?) throws {
+            guard request.lockUse == .require, pinned == nil || pinned != found else { return }
+            throw FlashlayerError(
+                .lockDrift,
+                "\(place): the base image \(image.printable) is not the one that \(LockFile.fileName) names",
+                advice: "get the right file, or renew the lock: flashlayer update"
+            )
+        }
+        let wanted = written?.lowercased()
         if image.contains("://") {
-            guard image.hasPrefix("http://") || image.hasPrefix("https://") else {
-                throw FlashlayerError(.badRecipe, "\(place): a base image is a path, or a URL of http or https")
-            }
+            try confirm(wanted ?? pinned)
             let file = RemoteFile(url: image, place: place, cache: cache, isOffline: request.isOffline)
-            let (path, found) = try await file.fetch(sha256: sha256 ?? known.baseSha256, onActivity: onActivity)
-            return .image(path: path, sha256: found)
+            let (path, found) = try await file.fetch(sha256: wanted ?? pinned, onActivity: onActivity)
+            if let use = EntryUse(of: path) { held.append(use) }
+            return (path, found)
         }
         let path = try Base.existingImage(image, from: recipe.folder, place: place)
         let found = try await FileDigest(cache: cache).sha256(of: path)
-        if let sha256, sha256 != found {
+        if let wanted, wanted != found {
             throw FlashlayerError(
                 .digestMismatch,
                 "\(place): the base image \(path.printable) is not the one that the recipe names: its SHA-256 is \(found)",
                 advice: "get the right file, or put that digest into the recipe"
             )
         }
-        guard request.lockUse != .require || known.baseSha256 == found else {
-            throw FlashlayerError(
-                .lockDrift,
-                "\(place): the base image \(path.printable) is not the one that \(LockFile.fileName) names",
-                advice: "get the right file, or renew the lock: flashlayer update"
-            )
-        }
-        return .image(path: path, sha256: found)
+        try confirm(found)
+        return (path, found)
     }
 }

@@ -28,7 +28,10 @@ struct RemoteFile: Sendable {
         -> (path: String, sha256: String)
     {
         let sha256 = sha256?.lowercased()
-        if let sha256, FileManager.default.fileExists(atPath: path(sha256)) { return (path(sha256), sha256) }
+        if let sha256, FileManager.default.fileExists(atPath: path(sha256)) {
+            EntryUse.touch(path(sha256))
+            return (path(sha256), sha256)
+        }
         guard !isOffline else {
             throw FlashlayerError(
                 .unavailable,
@@ -44,7 +47,7 @@ struct RemoteFile: Sendable {
         defer { withExtendedLifetime(lock) {} }
         if let sha256, FileManager.default.fileExists(atPath: path(sha256)) { return (path(sha256), sha256) }
         try await download(to: part, onActivity)
-        let found = try await FileDigest(cache: cache).sha256(of: part)
+        let found = try await FileDigest(cache: cache).sha256(of: part, isPassing: true)
         guard sha256 == nil || found == sha256 else {
             unsafe unlink(part)
             throw FlashlayerError(

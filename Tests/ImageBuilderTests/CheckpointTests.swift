@@ -38,6 +38,7 @@ struct CheckpointTests {
         let phase = try BaseBuild.phase(of: plan)
         let path = cache.base(phase.key)
         try folder.write("disk", to: "cache/base/\(phase.key.hex)/disk.qcow2")
+        try folder.write("state", to: "cache/base/\(phase.key.hex)/packages.tar")
         try BaseEntry.write(
             GuestFacts(
                 distribution: "debian",
@@ -60,6 +61,7 @@ struct CheckpointTests {
         for (index, segment) in segments.enumerated() {
             let made = folder.file("made-\(index)")
             try FileManager.default.createDirectory(atPath: made, withIntermediateDirectories: true)
+            if segment.phase == .finish { try folder.write("", to: "made-\(index)/installed") }
             try await Program("qemu-img", debianPackage: "qemu-utils").run([
                 "create", "-q", "-f", "qcow2", "\(made)/disk.qcow2", "1M",
             ])
@@ -155,6 +157,42 @@ struct CheckpointTests {
         )
         #expect(Checkpoint(at: segment.checkpoint) == nil)
         #expect([segment].lastKept(refreshing: []) == nil)
+    }
+
+    @Test(
+        "an entry of which a part is gone is none, and the one before it serves",
+        arguments: ["disk.qcow2", "installed"]
+    )
+    func half(file: String) async throws {
+        let plan = try plan(script: "true")
+        let base = try makeBase(for: plan)
+        let segments = try segments(plan, base)
+        try await keep(segments, of: plan, base: base)
+        #expect(segments.lastKept(refreshing: []) == 3)
+        try FileManager.default.removeItem(atPath: "\(segments[3].checkpoint)/\(file)")
+        #expect(segments.lastKept(refreshing: []) == 2)
+        #expect(Checkpoint(at: segments[3].checkpoint) == nil)
+    }
+
+    @Test("an image never takes the place of what the build reads")
+    func outputsOverInputs() throws {
+        _ = try plan(script: "true")
+        func refusal(_ name: String) -> ErrorCode? {
+            let error = #expect(throws: FlashlayerError.self) {
+                try ImageOutput(path: folder.file(name), format: .qcow2).confirmPossible(
+                    replacingNoneOf: [folder.file("flashlayer.toml"), folder.file("flashlayer.lock")],
+                    orWithin: [folder.file("one")]
+                )
+            }
+            return error?.code
+        }
+        for name in ["flashlayer.toml", "flashlayer.lock", "one/configs/etc/motd", "one/x.qcow2"] {
+            #expect(refusal(name) == .cannotCreate, "\(name)")
+        }
+        try ImageOutput(path: folder.file("onemore.qcow2"), format: .qcow2).confirmPossible(
+            replacingNoneOf: [folder.file("flashlayer.toml")],
+            orWithin: [folder.file("one")]
+        )
     }
 
     @Test("pruning removes what was of no use for longest, but nothing in use, and no base that is referred to")

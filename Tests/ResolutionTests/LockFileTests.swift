@@ -31,7 +31,7 @@ struct LockFileTests {
         #expect(try lock.save())
         var other = try LockFile(in: folder.path, variant: "lab")
         #expect(other.isPresent && other.build == BuildLock())
-        other.build.baseSha256 = "b"
+        other.build.base = .init(image: "b.raw", sha256: "b")
         #expect(try other.save())
         let again = try LockFile(in: folder.path, variant: nil)
         #expect(again.build.packages == Self.selection(["jq"]))
@@ -67,6 +67,35 @@ struct LockFileTests {
         #expect(error?.code == .badRecipe)
         #expect(error?.message.contains(words) == true, "\(error?.message ?? "")")
         #expect(error?.advice?.contains("flashlayer update") == true)
+    }
+
+    @Test("what is damaged is replaced when everything is resolved anew")
+    func replaced() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("{", to: "flashlayer.lock")
+        var lock = try LockFile(in: folder.path, variant: nil, replacingDamaged: true)
+        #expect(!lock.isPresent)
+        lock.build.packages = Self.selection(["jq"])
+        try lock.save()
+        #expect(try LockFile(in: folder.path, variant: nil).build.packages == Self.selection(["jq"]))
+    }
+
+    @Test("two variants that are resolved at once are both pinned")
+    func variantsAtOnce() async throws {
+        let folder = try TemporaryFolder()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<16 {
+                group.addTask {
+                    var lock = try LockFile(in: folder.path, variant: "v\(number)")
+                    lock.build.base = .init(image: "\(number)", sha256: "\(number)")
+                    try lock.save()
+                }
+            }
+            try await group.waitForAll()
+        }
+        for number in 0..<16 {
+            #expect(try LockFile(in: folder.path, variant: "v\(number)").build.base?.image == "\(number)")
+        }
     }
 
     @Test("says what does not fit any more")

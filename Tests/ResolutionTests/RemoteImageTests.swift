@@ -43,11 +43,32 @@ struct RemoteImageTests {
         }
         #expect(sha256 == digest)
         #expect(try String(contentsOfFile: path, encoding: .utf8) == text)
-        #expect(project.lock?.build.baseSha256 == digest)
+        #expect(project.lock?.build.base?.sha256 == digest)
         try project.lock?.save()
         await server.stop()
         #expect(try await resolve(server.port, isOffline: true).plan.base == project.plan.base)
         #expect(try await resolve(server.port, sha256: digest).plan.base == project.plan.base)
+    }
+
+    @Test("a digest that the lock has for one image says nothing of another")
+    func otherImage() async throws {
+        try folder.write("first", to: "www/disk.raw")
+        try folder.write("second", to: "www/other.raw")
+        let server = try await WebServer(folder: folder.file("www"))
+        let first = try await resolve(server.port)
+        try first.lock?.save()
+        try folder.write(
+            "name = \"x\"\n[base]\nimage = \"http://127.0.0.1:\(server.port)/other.raw\"\n",
+            to: "p/flashlayer.toml"
+        )
+        let resolver = ProjectResolver(cache: Cache(path: folder.file("cache")))
+        let second = try await resolver.resolve(ProjectRequest(.recipe(path: folder.file("p"))))
+        #expect(second.plan.base != first.plan.base)
+        let refused = await #expect(throws: FlashlayerError.self) {
+            _ = try await resolver.resolve(ProjectRequest(.recipe(path: folder.file("p")), lockUse: .require))
+        }
+        #expect(refused?.code == .lockDrift)
+        await server.stop()
     }
 
     @Test("what is cut off, missing, or has another digest is told, and not kept")

@@ -27,6 +27,22 @@ struct BuildOptions: ParsableArguments, Sendable {
     )
     var secrets: [String] = []
 
+    /// - Throws: `usage`.
+    func buildSecrets() throws -> [BuildSecret] {
+        var seen: Set<String> = []
+        return try secrets.map { text in
+            let secret = try BuildSecret(text)
+            guard seen.insert(secret.name).inserted else {
+                throw FlashlayerError(
+                    .usage,
+                    "two secrets are called '\(secret.name)'",
+                    advice: "give each a name of its own: --secret NAME=FILE"
+                )
+            }
+            return secret
+        }
+    }
+
     @Flag(help: "Keep the disk of a build that fails, as NAME.failed.qcow2 beside the image.")
     var keepFailed = false
 }
@@ -78,7 +94,7 @@ struct Build: Operation {
 
     func perform(_ console: Console) async throws {
         let cache = try Cache()
-        let secrets = try build.secrets.map { try BuildSecret($0) }
+        let secrets = try build.buildSecrets()
         let resolved = try await options.resolve(project, cache: cache, console: console)
         let output = Self.place(output, format: format, name: resolved.plan.outputName)
         let imageBuild = ImageBuild(

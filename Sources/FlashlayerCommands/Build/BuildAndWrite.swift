@@ -51,7 +51,7 @@ struct BuildAndWrite: Operation {
         let run = FlashRun(options: flash, console: console)
         _ = try flash.allowed()
         let cache = try Cache()
-        let secrets = try build.secrets.map { try BuildSecret($0) }
+        let secrets = try build.buildSecrets()
         let resolved = try await recipe.resolve(project, cache: cache, console: console)
         let plan = resolved.plan
         let output = Build.place(output, format: format, name: plan.outputName)

@@ -85,6 +85,7 @@ struct ProjectOptions: ParsableArguments, Sendable {
         }
         let resolved = try await resolver.resolve(request)
         console.clearStatus()
+        for note in resolved.notes { console.say(note) }
         return resolved
     }
 }

@@ -38,6 +38,7 @@ struct BaseEntry: Sendable {
             let origin = try? JSONDecoder().decode(Origin.self, from: data),
             let identity = try? Self.identity(of: origin.packages ?? []),
             FileManager.default.fileExists(atPath: "\(path)/disk.qcow2"),
+            FileManager.default.fileExists(atPath: "\(path)/packages.tar"),
             let use = EntryUse(of: path)
         else { return nil }
         self.path = path

@@ -83,13 +83,15 @@ package struct CachePruning: Sendable {
             left.removeAll { $0 == entry }
             removed.append(entry)
         }
+        if limit == 0 {
+            // What is only worth something together with what has just gone.
+            for folder in ["digests", "locks"] { await WorkFolder.remove("\(cache.path)/\(folder)") }
+        }
         return removed
     }
 
     private func remove(_ entry: Entry) async -> Bool {
-        // A file that is in use has another name there.
-        if unsafe unlink(entry.path) == 0 { return true }
-        return await EntryUse.remove(entry.path)
+        await EntryUse.remove(entry.path)
     }
 
     /// Each change of a layer leaves other checkpoints: after a build, the oldest go when they take more than this.

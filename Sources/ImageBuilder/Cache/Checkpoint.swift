@@ -35,15 +35,12 @@ struct Checkpoint: Sendable {
 
     /// - Returns: nil when the cache has no such entry.
     init?(at path: String) {
-        guard let use = EntryUse(of: path), let origin = Self.origin(at: path) else { return nil }
+        guard let use = EntryUse(of: path), Self.exists(at: path), let origin = Self.origin(at: path) else {
+            return nil
+        }
         self.path = path
         self.origin = origin
         self.use = use
-    }
-
-    /// Notes that it is of use, for whoever prunes the cache.
-    func touch() {
-        _ = unsafe utimes(path, nil)
     }
 
     /// A disk is worth nothing with another base than its own.
@@ -51,8 +48,11 @@ struct Checkpoint: Sendable {
         cache.checkpoint(try SHA256.digest(of: key.bytes + Array(base.stamp.utf8)))
     }
 
+    /// Whether all of an entry is there.
     static func exists(at path: String) -> Bool {
-        FileManager.default.fileExists(atPath: "\(path)/origin.json")
+        guard let origin = origin(at: path) else { return false }
+        let files = origin.phase == .finish ? ["disk.qcow2", "installed"] : ["disk.qcow2"]
+        return files.allSatisfy { FileManager.default.fileExists(atPath: "\(path)/\($0)") }
     }
 
     private static func origin(at path: String) -> Origin? {
@@ -80,8 +80,10 @@ struct Checkpoint: Sendable {
     /// Puts a folder with a disk into the cache; only a disk that QEMU itself finds sound is kept, and it gets its name
     /// when everything of it is on stable storage.
     ///
-    /// - Parameter folder: holds `disk.qcow2`; gone afterwards, if nobody was quicker.
-    static func keep(_ folder: String, _ origin: Origin, at path: String) async throws {
+    /// - Parameter folder: holds `disk.qcow2`; gone afterwards, if it was kept.
+    /// - Returns: false when what is there already is in use, and stays.
+    @discardableResult
+    static func keep(_ folder: String, _ origin: Origin, at path: String) async throws -> Bool {
         try await QEMU.image().run(["check", "-q", "\(folder)/disk.qcow2"])
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -89,9 +91,10 @@ struct Checkpoint: Sendable {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder)
         for file in names.map({ "\(folder)/\($0)" }) + [folder] { try HostFile.flush(file) }
         // A refreshed build, or another one that did the same at the same time and still uses its own.
-        guard await EntryUse.remove(path) else { return }
+        guard await EntryUse.remove(path) else { return false }
         guard unsafe rename(folder, path) == 0 else {
             throw FlashlayerError.system("keep a checkpoint in \(path)", .current, code: .cannotCreate)
         }
+        return true
     }
 }

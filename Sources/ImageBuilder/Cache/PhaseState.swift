@@ -24,6 +24,13 @@ package struct PhaseState: Sendable, Equatable {
         let (selection, apart) = try packages(project, base)
         let inGuest = try GuestSelection(project, base)
         let doubt = apart ?? inGuest.doubt
+        if project.lockUse == .require, let doubt {
+            throw FlashlayerError(
+                .lockDrift,
+                "\(LockFile.fileName) does not fit the packages of the recipe: \(doubt)",
+                advice: "leave out --locked, or run flashlayer update"
+            )
+        }
         let resolved = (selection?.packages.map(\.ingredient) ?? []) + inGuest.ingredients
         let phases = try plan.phases(resolved: [.packages: resolved])
         let segments = try BuildSegment.all(of: phases, base: base, cache: cache)

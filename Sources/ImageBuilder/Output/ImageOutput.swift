@@ -47,11 +47,21 @@ package struct ImageOutput: Sendable {
         return folder.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : folder
     }
 
-    /// - Parameter inputs: files that the build reads; none of them may be replaced by what it makes.
+    /// - Parameters:
+    ///   - inputs: files that the build reads; none of them may be replaced by what it makes.
+    ///   - folders: whose files it reads.
     /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
-    func confirmPossible(replacingNoneOf inputs: [String] = []) throws {
-        for made in [path, blockMap, description, inventory, log] {
-            if let input = inputs.first(where: { Self.isSameFile($0, made) }) {
+    func confirmPossible(replacingNoneOf inputs: [String] = [], orWithin folders: [String] = []) throws {
+        for made in [path, blockMap, description, inventory, log, failedDisk] {
+            let absolute = Path.absolute(made)
+            if let layer = folders.first(where: { absolute.hasPrefix($0 + "/") }) {
+                throw FlashlayerError(
+                    .cannotCreate,
+                    "\(made) would lie in the layer \(layer), which the build reads",
+                    advice: "name another place for the image: -o FILE"
+                )
+            }
+            if let input = inputs.first(where: { Self.isSameFile($0, made) || Path.absolute($0) == absolute }) {
                 throw FlashlayerError(
                     .cannotCreate,
                     "the build reads \(input) and would replace it by its own \(made)",

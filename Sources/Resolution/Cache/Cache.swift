@@ -51,6 +51,11 @@ package struct Cache: Sendable {
 
     /// Makes its folders.
     package func prepare() throws {
+        // Private: disks in it hold what guests keep from their users.
+        if !FileManager.default.fileExists(atPath: path) {
+            try Self.makeFolder(path)
+            _ = unsafe chmod(path, 0o700)
+        }
         for folder in ["base", "checkpoints", "debs", "work"] {
             try Self.makeFolder("\(path)/\(folder)")
         }
@@ -77,7 +82,7 @@ package struct Cache: Sendable {
     /// The paths of what lies in one of the folders, less the locks of builds that run.
     package func entries(of kind: Kind) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(path)/\(kind.rawValue)")) ?? []
-        return names.filter { !$0.hasSuffix(".lock") && !$0.hasSuffix(".part") }
+        return names.filter { !$0.hasSuffix(".lock") && !names.contains("\($0).lock") }
             .map { "\(path)/\(kind.rawValue)/\($0)" }
     }
 

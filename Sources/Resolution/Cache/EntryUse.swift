@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import FoundationEssentials
 import Glibc
 import Model
 
@@ -10,7 +11,7 @@ package final class EntryUse: Sendable {
 
     /// - Returns: nil when there is no such entry, or it is being removed.
     package init?(of path: String) {
-        descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0, flock(descriptor, LOCK_SH | LOCK_NB) == 0 else { return nil }
     }
 
@@ -18,16 +19,25 @@ package final class EntryUse: Sendable {
         if descriptor >= 0 { close(descriptor) }
     }
 
-    /// Removes an entry that nobody uses.
+    /// Notes that an entry is of use, for whoever prunes the cache.
+    package static func touch(_ path: String) {
+        _ = unsafe utimes(path, nil)
+    }
+
+    /// Removes an entry that nobody uses. It loses its name at once: half of one is never found under it, whatever becomes
+    /// of this process.
     ///
     /// - Returns: false when somebody does.
     @discardableResult
     package static func remove(_ path: String) async -> Bool {
-        let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return true }
         defer { close(descriptor) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return false }
-        await WorkFolder.remove(path)
+        // The folder of unfinished work, which the next build sweeps: CACHE/KIND/KEY -> CACHE/work/gone-...
+        let cache = path.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/")
+        let gone = "\(cache)/work/gone-\(UUID().uuidString)"
+        await WorkFolder.remove(unsafe rename(path, gone) == 0 ? gone : path)
         return true
     }
 

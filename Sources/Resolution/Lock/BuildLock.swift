@@ -13,6 +13,19 @@ package struct BuildLock: Codable, Sendable, Equatable {
         package let commit: String
     }
 
+    /// A base image, pinned to its content.
+    package struct Image: Codable, Sendable, Equatable {
+        /// As the recipe names it: another file or URL is not pinned by this.
+        package let image: String
+        /// Of the file as stored, 64 hexadecimal digits.
+        package let sha256: String
+
+        package init(image: String, sha256: String) {
+            self.image = image
+            self.sha256 = sha256
+        }
+    }
+
     /// What was asked for, and what it came to.
     package struct Selection: Codable, Sendable, Equatable {
         /// When any of these is another one, the packages are resolved again.
@@ -36,8 +49,7 @@ package struct BuildLock: Codable, Sendable, Equatable {
     }
 
     package var layers: [GitLayer] = []
-    /// The base image: its digest as stored. Of a bootstrap: the packages that it is made of.
-    package var baseSha256: String?
+    package var base: Image?
     package var bootstrap: Selection?
     /// Debian or Red Hat packages, as the guest has them.
     package var packages: Selection?

@@ -33,8 +33,9 @@ package struct LockFile: Sendable, Equatable {
     /// - Parameters:
     ///   - folder: that of the recipe.
     ///   - variant: nil: the recipe without one.
+    ///   - replacingDamaged: takes a lock that cannot be understood for none.
     /// - Throws: `bad-recipe` when there is a lock and it cannot be understood.
-    package init(in folder: String, variant: String?) throws {
+    package init(in folder: String, variant: String?, replacingDamaged: Bool = false) throws {
         path = folder == "/" ? "/\(Self.fileName)" : "\(folder)/\(Self.fileName)"
         self.variant = variant.map { "variant \($0)" } ?? "default"
         guard FileManager.default.fileExists(atPath: path) else {
@@ -43,11 +44,21 @@ package struct LockFile: Sendable, Equatable {
             return
         }
         guard let data = FileManager.default.contents(atPath: path) else {
-            throw FlashlayerError.system("read the lock \(path.printable)", .current, code: .badRecipe)
+            throw FlashlayerError(
+                .badRecipe,
+                "the lock \(path.printable) cannot be read",
+                advice: "it has to be a file that this user may read"
+            )
         }
-        let read = try Self.read(data, path)
-        stored = read
-        content = read
+        do {
+            let read = try Self.read(data, path)
+            stored = read
+            content = read
+        } catch {
+            guard replacingDamaged else { throw error }
+            stored = nil
+            content = Content()
+        }
     }
 
     private static func read(_ data: Data, _ path: String) throws -> Content {
@@ -94,7 +105,11 @@ package struct LockFile: Sendable, Equatable {
     @discardableResult
     package func save() throws -> Bool {
         guard content != stored else { return false }
-        // Meanwhile another build may have pinned another variant.
+        try Cache.makeFolder(Path.parent(of: path))
+        // Meanwhile another build may have pinned another variant: one at a time reads, changes and writes.
+        let folder = unsafe open(Path.parent(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        defer { if folder >= 0 { close(folder) } }
+        if folder >= 0 { _ = flock(folder, LOCK_EX) }
         var content = content
         if let data = FileManager.default.contents(atPath: path), let present = try? Self.read(data, path) {
             let own = content.builds[variant]
@@ -109,7 +124,6 @@ package struct LockFile: Sendable, Equatable {
         } catch {
             throw FlashlayerError(.fault, "cannot write the lock: \(error)")
         }
-        try Cache.makeFolder(Path.parent(of: path))
         try HostFile.replace(path, with: text)
         return true
     }

@@ -28,6 +28,13 @@ struct AptRoot: Sendable {
         root = work.file("apt")
         settings = work.file("apt.conf")
         self.tell = tell
+        guard !root.contains(where: \.isWhitespace) else {
+            throw FlashlayerError(
+                .unavailable,
+                "apt cannot work in \(root): its files name places with no way to write a blank",
+                advice: "use a cache without a blank in its path: FLASHLAYER_CACHE=/some/folder"
+            )
+        }
         try Cache.makeFolder(root)
         try await Program("tar", debianPackage: "tar").run([
             "--extract", "--file", state, "--directory", root, "--no-same-owner",
