@@ -56,6 +56,28 @@ struct NewCommandTests {
         #expect(file.status == 73 && file.errors.contains("[cannot-create]"))
     }
 
+    @Test("refuses a folder without a name, and writes nowhere")
+    func noName() async throws {
+        let refused = try await FlashlayerProgram.run(["new", ""])
+        #expect(refused.status == 64 && refused.errors.contains("[usage]"), "\(refused.errors)")
+        #expect(refused.output.isEmpty)
+    }
+
+    @Test(
+        "names a folder so that the next commands take it for one",
+        arguments: [("-dash", "./-dash"), ("--two words", "'./--two words'")]
+    )
+    func dash(name: String, shown: String) async throws {
+        let folder = try TemporaryFolder()
+        let made = try await FlashlayerProgram.script(
+            "cd \"$1\" && \"$2\" new -- \"$3\" 2>&1",
+            arguments: [folder.path, FlashlayerProgram.path, name]
+        )
+        #expect(made.status == 0, "\(made.output)")
+        #expect(made.output.contains("  flashlayer plan \(shown)\n"), "\(made.output)")
+        #expect(made.output.contains(" --project \(shown)\n"), "\(made.output)")
+    }
+
     @Test("--force adds what is missing and replaces nothing, not even a link that leads nowhere")
     func force() async throws {
         let folder = try TemporaryFolder()

@@ -31,6 +31,13 @@ struct New: Operation {
     @OptionGroup var common: CommonOptions
 
     func perform(_ console: Console) async throws {
+        guard !folder.isEmpty else {
+            throw FlashlayerError(
+                .usage,
+                "the project's folder needs a name",
+                advice: "for example: flashlayer new kiosk"
+            )
+        }
         let files = FileManager.default
         let folder = folder.count > 1 && folder.hasSuffix("/") ? String(folder.dropLast()) : folder
         var status = stat()
@@ -109,8 +116,9 @@ struct New: Operation {
         return whole.split(separator: "/").last.map(String.init) ?? ""
     }
 
-    /// As a shell takes it.
+    /// As a shell takes it, and no command for an option.
     private static func word(_ folder: String) -> String {
+        let folder = folder.hasPrefix("-") ? "./\(folder)" : folder
         let isPlain = folder.unicodeScalars.allSatisfy {
             $0.isASCII && ($0.properties.isAlphabetic || "0123456789/._-+".unicodeScalars.contains($0))
         }
