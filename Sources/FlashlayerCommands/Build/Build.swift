@@ -95,6 +95,7 @@ struct Build: Operation {
     func perform(_ console: Console) async throws {
         let cache = try Cache()
         let secrets = try build.buildSecrets()
+        let format = try format ?? Self.format(of: output)
         let resolved = try await options.resolve(project, cache: cache, console: console)
         let output = Self.place(output, format: format, name: resolved.plan.outputName)
         let imageBuild = ImageBuild(
@@ -112,9 +113,31 @@ struct Build: Operation {
     }
 
     /// The current folder, unless the user says otherwise.
-    static func place(_ output: String?, format: ImageOutput.Format?, name: String) -> ImageOutput {
-        let named = output.map { $0.hasSuffix(".raw") || $0.hasSuffix(".img") ? ImageOutput.Format.raw : .qcow2 }
-        let format = format ?? named ?? .qcow2
-        return ImageOutput(path: output ?? "\(name).\(format.rawValue)", format: format)
+    static func place(_ output: String?, format: ImageOutput.Format, name: String) -> ImageOutput {
+        ImageOutput(path: output ?? "\(name).\(format.rawValue)", format: format)
+    }
+
+    /// Endings that say what is not made here: a qcow2 of such a name would mislead all who open it.
+    private static let otherEndings: Set = [
+        "vmdk", "vdi", "vhd", "vhdx", "vpc", "qcow", "qed", "ova", "ovf", "iso", "wic", "gz", "xz", "zst", "bz2", "lz4",
+        "zip", "tar", "tgz",
+    ]
+
+    /// What the name of a file says.
+    ///
+    /// - Throws: `usage` when that is a format which is not made here.
+    static func format(of output: String?) throws -> ImageOutput.Format {
+        let name = output?.split(separator: "/").last ?? ""
+        let ending = name.lastIndex(of: ".").map { name[$0...].dropFirst().lowercased() } ?? ""
+        if otherEndings.contains(ending) {
+            let known = ImageOutput.Format.allCases.map(\.rawValue).joined(separator: " or ")
+            throw FlashlayerError(
+                .usage,
+                "\(output?.printable ?? "") would be no \(ending): the image is made as \(known)",
+                advice: "name it .qcow2, .raw or .img, and convert it afterwards with 'qemu-img convert'; "
+                    + "or say --format, which holds whatever the name"
+            )
+        }
+        return ending == "raw" || ending == "img" ? .raw : .qcow2
     }
 }

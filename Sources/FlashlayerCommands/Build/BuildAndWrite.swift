@@ -52,6 +52,7 @@ struct BuildAndWrite: Operation {
         _ = try flash.allowed()
         let cache = try Cache()
         let secrets = try build.buildSecrets()
+        let format = try format ?? Build.format(of: output)
         let resolved = try await recipe.resolve(project, cache: cache, console: console)
         let plan = resolved.plan
         let output = Build.place(output, format: format, name: plan.outputName)
