@@ -5,8 +5,9 @@ import Glibc
 
 /// A path as Linux has it: bytes, none of them NUL. Most are UTF-8, and nothing makes them so.
 ///
-/// As text, in JSON and in messages, it reads as it is, except that a backslash is written `\\` and a byte that is no
-/// part of UTF-8 `\xHH`: so no two paths read the same, and nothing is lost.
+/// As text, in JSON and in messages, it reads as it is, except that a backslash is written `\\`, and a control character
+/// or a byte that is no part of UTF-8 `\xHH`: so no two paths read the same, nothing is lost, and a path can be given
+/// back as it was shown.
 package struct Pathname: Hashable, Sendable {
     package let bytes: [UInt8]
 
@@ -49,7 +50,7 @@ package struct Pathname: Hashable, Sendable {
 
     package var text: String {
         let backslash = UInt8(ascii: "\\")
-        if !bytes.contains(backslash), let string { return string }
+        if !bytes.contains(backslash), let string, string.printable == string { return string }
         var text = ""
         var rest = bytes[...]
         while let byte = rest.first {
@@ -58,7 +59,9 @@ package struct Pathname: Hashable, Sendable {
             if byte == backslash {
                 text += "\\\\"
                 rest = rest.dropFirst()
-            } else if let character = String(validating: rest.prefix(length), as: UTF8.self) {
+            } else if let character = String(validating: rest.prefix(length), as: UTF8.self),
+                character.printable == character
+            {
                 text += character
                 rest = rest.dropFirst(length)
             } else {
@@ -100,8 +103,7 @@ extension Pathname: ExpressibleByStringLiteral {
 }
 
 extension Pathname: CustomStringConvertible {
-    /// For a person: as text, with control characters written as escapes.
-    package var description: String { text.printable }
+    package var description: String { text }
 }
 
 extension Pathname: Comparable {

@@ -106,7 +106,8 @@ struct OverlayTests {
     func anyName() throws {
         try scratch.folder("a/configs")
         let names: [(name: Pathname, text: String)] = [
-            ("-rf", "-rf"), (" ", " "), ("a\nb", "a\nb"), ("a\\b", "a\\\\b"), ("ü", "ü"),
+            ("-rf", "-rf"), (" ", " "), ("a\nb", "a\\x0ab"), ("a\\b", "a\\\\b"), ("ü", "ü"),
+            ("\u{1B}[1m\u{7F}", "\\x1b[1m\\x7f"), ("\u{85}", "\\xc2\\x85"),
             (Pathname([0x61, 0xFF, 0xC3, 0xBC, 0xE2, 0x82]), "a\\xffü\\xe2\\x82"),
         ]
         for (name, text) in names {
@@ -114,6 +115,7 @@ struct OverlayTests {
             try #require(unsafe path.withCString { unsafe close(creat($0, 0o644)) } == 0)
             #expect(name.text == text)
             #expect(Pathname(text: text) == name)
+            #expect(name.description == text)
         }
         let entries = try overlay()
         #expect(entries.map(\.path) == names.map(\.name).sorted())

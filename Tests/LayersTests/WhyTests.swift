@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Glibc
 import Layers
 import Model
 import TestSupport
@@ -76,6 +77,20 @@ struct WhyTests {
     @Test("a file of a layer on this machine is taken for where it goes")
     func hostPath() throws {
         #expect(try path("\(scratch.path)/layers/two/configs/etc/motd") == path("/etc/motd"))
+    }
+
+    @Test("a path is taken as it is shown, whatever its bytes")
+    func shown() throws {
+        let name = Pathname(Array("caf".utf8) + [0xE9] + Array(" a\nb\\".utf8))
+        let file = Pathname(scratch("layers/two/configs/etc")).appending(name)
+        try #require(unsafe file.withCString { unsafe close(creat($0, 0o644)) } == 0)
+        let asked = #"/etc/caf\xe9 a\x0ab\\"#
+        let explanation = try #require(try plan().explain(path: asked, recipe: nil))
+        #expect(explanation.name == asked)
+        let source = try #require(explanation.sources.first?.file)
+        #expect(source == scratch("layers/two/configs") + asked)
+        #expect(try plan().explain(path: source, recipe: nil) == explanation)
+        #expect(try plan().explain(path: asked.replacing("xe9", with: "xE9"), recipe: nil) == explanation)
     }
 
     @Test("a path is the same through the links of a guest, whichever way it is asked for or brought")

@@ -72,8 +72,12 @@ private struct PathClaims {
         let here = Path.absolute(asked)
         if let claim = all.first(where: { $0.entry.source == Pathname(here) }) { return claim.path }
         let path = guest.resolve(Pathname(asked).text)
-        // Names that are not UTF-8 are asked for as they are shown.
-        return Pathname(text: asked) == nil || all.contains { $0.path == path } ? path : guest.resolve(asked)
+        if all.contains(where: { $0.path == path }) { return path }
+        // What cannot be typed is asked for as it is shown.
+        if let here = Pathname(text: here), let claim = all.first(where: { $0.entry.source == here }) {
+            return claim.path
+        }
+        return Pathname(text: asked).map { guest.resolve($0.text) } ?? path
     }
 
     func claims(of path: String) -> [Explanation.Source] {
