@@ -109,9 +109,13 @@ struct GitRepository: Sendable {
     }
 
     private func nearMiss(_ ref: String) async throws -> String {
-        let list = try await git(["--git-dir", try repository, "for-each-ref", "--format=%(refname:lstrip=2)"])
+        let list = try await git([
+            "--git-dir", try repository, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/tags",
+        ])
         let names = list.output.split(whereSeparator: \.isNewline).map(String.init)
-        return NearMiss.of(ref, among: names).map { ": did you mean '\($0)'?" } ?? ""
+        // What a clone calls `origin/main` is `main` in the repository itself.
+        let own = names.filter { ref.hasSuffix("/\($0)") }.max { $0.utf8.count < $1.utf8.count }
+        return (own ?? NearMiss.of(ref, among: names)).map { ": did you mean '\($0.printable)'?" } ?? ""
     }
 
     private func missing(_ what: String) -> FlashlayerError {
@@ -176,7 +180,7 @@ struct GitRepository: Sendable {
         throw FlashlayerError(
             .unavailable,
             "\(place): git cannot fetch the layer \(url.printable):\(lines)",
-            advice: "see whether 'git ls-remote \(url.shellQuoted)' works here"
+            advice: "see whether this works here: git ls-remote \(url.shellQuoted)"
         )
     }
 }

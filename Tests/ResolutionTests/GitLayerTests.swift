@@ -113,9 +113,19 @@ struct GitLayerTests {
         #expect(missing?.code == (isOffline ? .unavailable : .layerMissing))
         #expect(missing?.message.contains("flashlayer.toml:2: ") == true)
         if !isOffline { #expect(missing?.message.contains("did you mean 'main'?") == true) }
+        for (ref, hint) in [("origin/main", "did you mean 'main'?"), ("HEAD", "commit 'HEAD'\n")] {
+            try recipe("file://\(folder.file("r"))", ref)
+            let missing = await #expect(throws: FlashlayerError.self) { _ = try await resolve(isOffline: isOffline) }
+            if !isOffline {
+                #expect(missing?.description.contains(hint) == true, "\(ref): \(missing?.description ?? "")")
+            }
+        }
         try recipe("file://\(folder.file("nowhere"))")
         let nowhere = await #expect(throws: FlashlayerError.self) { _ = try await resolve(isOffline: isOffline) }
         #expect(nowhere?.code == .unavailable)
+        if !isOffline {
+            #expect(nowhere?.advice?.hasSuffix(": git ls-remote 'file://\(folder.file("nowhere"))'") == true)
+        }
         let unlocked = await #expect(throws: FlashlayerError.self) { _ = try await resolve(.require) }
         #expect(unlocked?.code == .lockDrift)
     }
