@@ -59,7 +59,7 @@ extension Plan {
     }
 
     /// What a build leaves beside each other, as file names.
-    package var outputs: [String] { ["qcow2", "bmap", "json", "spdx.json"].map { "\(outputName).\($0)" } }
+    package var outputs: [String] { ["qcow2", "bmap", "json", "spdx.json", "log"].map { "\(outputName).\($0)" } }
 
     /// What the files of the image are called, less their endings: `kiosk`, or `kiosk-lab` for the variant `lab`.
     package var outputName: String { variant.map { "\(name)-\($0)" } ?? name }

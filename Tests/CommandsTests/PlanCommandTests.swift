@@ -28,7 +28,7 @@ struct PlanCommandTests {
         for line in [
             "  2  kiosk ", "needs base-tools", "  - install jq, less, figlet (layers: base-tools, kiosk)",
             "  - run 10-enable.sh (kiosk)", "  etc/motd: kiosk over base-tools",
-            "  kiosk.qcow2  kiosk.bmap  kiosk.json  kiosk.spdx.json",
+            "  kiosk.qcow2  kiosk.bmap  kiosk.json  kiosk.spdx.json  kiosk.log",
         ] {
             #expect(outcome.output.contains(line), "\(outcome.output)")
         }

@@ -38,8 +38,7 @@ struct Bootstrap: Sendable {
             firmware: plan.image.firmware,
             kernelArguments: plan.image.kernelArguments,
             rootID: try DiskLayout.uuid(of: "root-file-system", key),
-            fatID: try DiskLayout.fatID(key),
-            grow: plan.image.grow
+            fatID: try DiskLayout.fatID(key)
         )
         try await install(debian)
         try await makeDisk(layout, debian)

@@ -11,7 +11,6 @@ package struct DebianBootstrap: Sendable, Equatable {
     let kernelArguments: [String]
     let rootID: String
     let fatID: String
-    let grow: Bool
 
     /// Enough to boot any common PC, find the network and be built upon; no more.
     package static func packages(for firmware: [ImageSettings.Firmware]) -> [String] {
