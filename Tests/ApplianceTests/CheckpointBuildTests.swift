@@ -11,8 +11,8 @@ import Resolution
 import TestSupport
 import Testing
 
-/// What one build leaves for the next. Part of the same suite: one appliance at a time.
-extension BuildTests {
+/// What one build leaves for the next.
+extension BuildMatrixTests {
     private static let secret = "hunter2-\(UUID().uuidString)"
 
     /// A project whose script uses a secret and an argument, in a cache of its own upon the shared base.

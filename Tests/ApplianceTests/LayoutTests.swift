@@ -11,7 +11,7 @@ import TestSupport
 import Testing
 
 /// Of one suite with the other builds, so that no two appliances run at a time.
-extension BuildTests {
+extension BuildMatrixTests {
     /// Builds on a base, 3 GiB large, with a kernel argument, a file and a script that looks around.
     private func build(upon base: String, _ script: String, in folder: TemporaryFolder) async throws -> (
         result: BuildResult, warnings: [String]

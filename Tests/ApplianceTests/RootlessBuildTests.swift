@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// A build by somebody who is not root. Part of the same suite: one appliance at a time.
-extension BuildTests {
+extension BuildMatrixTests {
     /// Makes a user, and lets it build what lies in a folder. `$program` is copied, with the libraries of the toolchain:
     /// the user may not be able to look where they are.
     private static let build = """
