@@ -12,20 +12,23 @@ package struct Lint: Sendable {
     package struct Reading: Sendable {
         /// nil: it is not even TOML.
         package let recipe: Recipe?
+        /// The recipe as it stands, and as each of its variants has it; or only as the one has it that is asked for.
+        package let variants: [Recipe]
         fileprivate let faults: [Fault]
 
-        /// - Throws: `not-found`.
-        package init(project path: String) throws {
+        /// - Parameter variant: nil: all of them.
+        /// - Throws: `not-found`; `usage` when there is no such variant.
+        package init(project path: String, variant: String? = nil) throws {
             let file = try Recipe.file(of: path)
             let findings = Findings()
             recipe = findings.attempt { try Recipe.read(Recipe.text(of: file), file: file, findings) }
             faults = findings.faults
-        }
-
-        /// The recipe as it stands, and as each of its variants has it.
-        package var variants: [Recipe] {
-            guard let recipe else { return [] }
-            return [recipe] + recipe.variants.keys.sorted().compactMap { try? recipe.selecting(variant: $0) }
+            guard let recipe else {
+                variants = []
+                return
+            }
+            let all: [String?] = [nil] + recipe.variants.keys.sorted()
+            variants = try (variant == nil ? all : [variant]).map { try recipe.selecting(variant: $0) }
         }
     }
 
@@ -40,7 +43,14 @@ package struct Lint: Sendable {
             var present = recipe
             present.layers.removeAll { Self.isAbsent($0, fetched) }
             let absent = recipe.layers.filter { Self.isAbsent($0, fetched) }.compactMap(\.layerName)
-            _ = LayerSearch.layers(of: present, layerPath: layerPath, fetched: fetched, skipping: absent, findings)
+            let layers = LayerSearch.layers(
+                of: present,
+                layerPath: layerPath,
+                fetched: fetched,
+                skipping: absent,
+                findings
+            )
+            Contradictions.report(across: layers, findings)
             if case .image(let path, _) = recipe.base, !path.contains("://") {
                 let place = "\(recipe.file):\(recipe.baseLine)"
                 findings.attempt { try Base.existingImage(path, from: recipe.folder, place: place) }
@@ -53,7 +63,7 @@ package struct Lint: Sendable {
     /// Of layer folders without a recipe.
     package init(base: String?, layers folders: [String], layerPath: [String]) {
         let findings = Findings()
-        _ = LayerSearch.layers(of: folders, layerPath: layerPath, findings)
+        Contradictions.report(across: LayerSearch.layers(of: folders, layerPath: layerPath, findings), findings)
         if let base {
             findings.attempt { try Base.existingImage(base, from: Path.absolute("."), place: "--base") }
         }

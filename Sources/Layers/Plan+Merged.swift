@@ -48,9 +48,14 @@ extension Plan {
         "etc/zypp", "etc/pip.conf",
     ]
 
-    /// Every Debian package that some layer asks for, each once, in layer order.
-    package var debianPackages: [String] { unique(layers.flatMap(\.debianPackages)) }
-    package var redHatPackages: [String] { unique(layers.flatMap(\.redHatPackages)) }
+    /// Every Debian package that some layer asks for or asks to be absent, each once, in layer order. Of two entries that
+    /// contradict each other the later holds.
+    package var debianPackages: [String] {
+        unique(Contradictions.settled(layers.flatMap(\.debianPackages), .debianPackage))
+    }
+    package var redHatPackages: [String] {
+        unique(Contradictions.settled(layers.flatMap(\.redHatPackages), .redHatPackage))
+    }
     package var pythonPackages: [String] { unique(layers.flatMap(\.pythonPackages)) }
 
     /// Which lists of packages count is known of a bootstrap; of an image only once it has been looked into.

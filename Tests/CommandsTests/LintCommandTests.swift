@@ -35,6 +35,29 @@ struct LintCommandTests {
         #expect(try await FlashlayerProgram.run(["lint", "/nonexistent"]).status == 66)
     }
 
+    @Test("a base image that is not there or cannot be had is the recipe's fault, with its line")
+    func base() async throws {
+        for image in ["nowhere.qcow2", "ftp://h/x.qcow2"] {
+            let folder = try project(recipe: "[base]\nimage = \"\(image)\"", list: "X\n")
+            let outcome = try await FlashlayerProgram.run(["lint", folder.path])
+            #expect(outcome.status == 78, "\(outcome.errors)")
+            #expect(outcome.output.contains("flashlayer.toml:"), "\(outcome.output)")
+        }
+        let folder = try project()
+        let named = try await FlashlayerProgram.run([
+            "lint", "--base", "/nonexistent", "--layer", folder.file("layers/a"),
+        ])
+        #expect(named.status == 66, "\(named.errors)")
+    }
+
+    @Test("what it would have no use for is no option of it", arguments: ["--locked", "--offline", "--set=A=1"])
+    func options(option: String) async throws {
+        let folder = try project()
+        #expect(try await FlashlayerProgram.run(["lint", folder.path, option]).status == 64)
+        let variant = try await FlashlayerProgram.run(["lint", folder.path, "--variant", "nope"])
+        #expect(variant.status == 64 && variant.errors.contains("no variant 'nope'"), "\(variant.errors)")
+    }
+
     @Test("each fault stands on a line that begins with its place, below it the hint, and at the end what was read")
     func text() async throws {
         let folder = try project(list: "vim\nX\n", extra: "enviroment")

@@ -163,6 +163,70 @@ struct LintTests {
         #expect(try scratch.plan().environment.map(\.value) == ["2", "1"])
     }
 
+    @Test("a package with and without a version is named twice, and a list that is not UTF-8 has its place")
+    func lists() throws {
+        try recipe("a")
+        try scratch.write("layers/a/packages/debs.txt", "curl\ncurl=7.88*\nlibc6\nlibc6:arm64\n-nano\nnano=1\n")
+        try scratch.write("layers/a/packages/rpms.txt", [0x63, 0xFF, 0x0A])
+        #expect(
+            places(try lint()) == [
+                "layers/a/packages/debs.txt:2 warning", "layers/a/packages/debs.txt:5 warning",
+                "layers/a/packages/rpms.txt: error",
+            ]
+        )
+        #expect(failure(.badLayer) { _ = try scratch.plan() }.contains("rpms.txt: not a text file in UTF-8"))
+    }
+
+    @Test("what a layer takes out of those before it, or brings back, is told, and the later one holds")
+    func acrossLayers() throws {
+        try recipe("a", "b", "c")
+        try scratch.write("layers/a/packages/debs.txt", "nano=1\nvim\n-less\n")
+        try scratch.write("layers/b/packages/debs.txt", "-nano\n-vim\nless\n")
+        try scratch.write("layers/c/packages/debs.txt", "jq\nvim\n")
+        try scratch.write("layers/a/packages/rpms.txt", "nano\n")
+        try scratch.write("layers/c/packages/rpms.txt", "-nano\n")
+        let found = try lint()
+        #expect(
+            places(found) == [
+                "layers/b/packages/debs.txt:1 warning", "layers/b/packages/debs.txt:2 warning",
+                "layers/b/packages/debs.txt:3 warning", "layers/c/packages/debs.txt:2 warning",
+                "layers/c/packages/rpms.txt:1 warning",
+            ]
+        )
+        #expect(found.faults.first?.message.contains("'-nano' takes out what layer 'a' brings: 'nano=1'") == true)
+        #expect(found.faults[2].message.contains("'less' brings back what layer 'a' takes out"))
+        let plan = try scratch.plan()
+        #expect(plan.debianPackages == ["vim", "-nano", "less", "jq"])
+        #expect(plan.redHatPackages == ["-nano"])
+        let sources = try #require(plan.explain(package: "nano")).sources.filter {
+            $0.file?.hasSuffix("debs.txt") == true
+        }
+        #expect(sources.map(\.layer) == ["b", "a"] && sources.map(\.holds) == [true, false])
+    }
+
+    @Test("a variant is looked at alone if it is asked for, and must be there")
+    func variant() throws {
+        try scratch.write(
+            "flashlayer.toml",
+            """
+            name = "x"
+            [variant.v]
+            [[variant.v.layer]]
+            type = "local"
+            path = "layers/v"
+            [variant.w]
+            [[variant.w.layer]]
+            type = "local"
+            path = "layers/w"
+            """
+        )
+        for name in ["v", "w"] { try scratch.write("layers/\(name)/packages/debs.txt", "X\n") }
+        let reading = try Lint.Reading(project: scratch.path, variant: "w")
+        let found = Lint(reading, layerPath: [], fetched: Fetched())
+        #expect(places(found) == ["layers/w/packages/debs.txt:1 error"])
+        _ = failure(.usage) { _ = try Lint.Reading(project: scratch.path, variant: "nope") }
+    }
+
     @Test(
         "a private key is told, unless owners says that nobody else may read it",
         arguments: ["RSA PRIVATE KEY", "PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"]

@@ -134,6 +134,11 @@ struct RecipeTests {
             "r:2: unknown key 'kernel_arguments' in [image]: did you mean"
         ),
         Fault("name = \"x\"\nfoo.bar = 1", "r:2: unknown key 'foo' in the recipe: known here: name, version"),
+        Fault(
+            "name = \"x\"\n[base]\nimage = \"ftp://h/x\"",
+            "r:3: 'image' must be the path of a disk image, or its URL"
+        ),
+        Fault("name = \"x\"\n[variant.v.base]\nimage = \"file:///x\"", "r:3: 'image' must be the path of a disk image"),
         Fault("name = \"x\"\n[image]\nsize = \"2Q\"", "r:3: 'size' must be a multiple of 512 bytes"),
         Fault("name = \"x\"\n[image]\nsize = 0", "r:3: 'size' must be a multiple of 512 bytes"),
         Fault("name = \"x\"\n[image]\nsize = 1000", "r:3: 'size' must be a multiple of 512 bytes"),

@@ -24,8 +24,8 @@ struct LintCommand: Operation {
               flashlayer lint examples/kiosk --strict
               flashlayer lint --layer layers/base-tools layers/kiosk --json
 
-            Exit status: 78 if the recipe has errors, 65 if only layers have, else 0. With --strict, warnings count as \
-            errors.
+            Exit status: 78 if the recipe has errors, such as a base image that is not there, 65 if only layers have, \
+            else 0. With --strict, warnings count as errors.
             """
     )
 
@@ -34,7 +34,15 @@ struct LintCommand: Operation {
     )
     var project: String?
 
-    @OptionGroup var options: ProjectOptions
+    @OptionGroup var place: ProjectPlace
+
+    @Option(
+        help: ArgumentHelp(
+            "Look at this variant of the recipe alone, not at all of them and the recipe as it stands.",
+            valueName: "name"
+        )
+    )
+    var variant: String?
 
     @Flag(help: "Let warnings decide the exit status as well.")
     var strict = false
@@ -53,15 +61,21 @@ struct LintCommand: Operation {
     }
 
     private func lint() async throws -> Lint {
-        let layerPath = options.layerPath
-        switch try options.project(project) {
+        let layerPath = place.layerPath
+        switch try place.project(project) {
         case .recipe(let path):
-            let reading = try Lint.Reading(project: path)
+            let reading = try Lint.Reading(project: path, variant: variant)
             let fetched = try await ProjectResolver(cache: try Cache()).layersAtHand(of: reading.variants)
             return try await onAbandonableThread(named: "lint") {
                 Lint(reading, layerPath: layerPath, fetched: fetched)
             }
         case .folders(let base, let layers):
+            if let variant {
+                throw FlashlayerError(
+                    .usage,
+                    "--variant \(variant.printable) names a variant of a recipe, and there is none"
+                )
+            }
             return try await onAbandonableThread(named: "lint") {
                 Lint(base: base, layers: layers, layerPath: layerPath)
             }

@@ -22,9 +22,15 @@ struct LintReport: Encodable {
     /// What the command ends with; nil when all is well.
     func failure(strict: Bool) -> FlashlayerError? {
         let counting = faults.filter { strict || $0.severity == .error }
-        guard let first = counting.first(where: { $0.code == .badRecipe }) ?? counting.first else { return nil }
-        let isOfRecipe = first.code == .badRecipe
-        return FlashlayerError(isOfRecipe ? .badRecipe : first.code.exitStatus == 65 ? first.code : .badLayer, summary)
+        guard let first = counting.first(where: Self.isOfRecipe) ?? counting.first else { return nil }
+        guard !Self.isOfRecipe(first) else { return FlashlayerError(.badRecipe, summary) }
+        let isOfCommandLine = first.code == .notFound || first.code == .usage
+        return FlashlayerError(isOfCommandLine || first.code.exitStatus == 65 ? first.code : .badLayer, summary)
+    }
+
+    /// A base image that is not there is the recipe's fault, if a recipe names it.
+    private static func isOfRecipe(_ fault: Fault) -> Bool {
+        fault.code == .badRecipe || fault.code == .notFound && fault.file != nil
     }
 
     private var summary: String {

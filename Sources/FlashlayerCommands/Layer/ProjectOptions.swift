@@ -6,30 +6,9 @@ import Layers
 import Model
 import Resolution
 
-/// Says what is to be built. A command adds its own way to name the project: PROJECT, or `--project`.
+/// Says what is to be built, and how it is resolved.
 struct ProjectOptions: ParsableArguments, Sendable {
-    @Option(
-        help: ArgumentHelp(
-            "Start from this disk image, without a recipe. With --layer alone, Debian is bootstrapped.",
-            valueName: "image"
-        )
-    )
-    var base: String?
-
-    @Option(
-        name: .customLong("layer"),
-        parsing: .upToNextOption,
-        help: ArgumentHelp("Apply these layer folders, in this order, without a recipe.", valueName: "folder")
-    )
-    var layers: [String] = []
-
-    @Option(
-        help: ArgumentHelp(
-            "Look here, too, for layers that others depend on. May be given several times.",
-            valueName: "folder"
-        )
-    )
-    var layerPath: [String] = []
+    @OptionGroup var place: ProjectPlace
 
     @Option(help: ArgumentHelp("Build this variant of the recipe: its [variant.NAME] table.", valueName: "name"))
     var variant: String?
@@ -49,22 +28,7 @@ struct ProjectOptions: ParsableArguments, Sendable {
     @Flag(help: "Fetch nothing: what is not in the cache is an error. Scripts get no network.")
     var offline = false
 
-    /// - Parameter path: what the user named; nil: the current folder, unless `--base` or `--layer` say what to build.
-    func project(_ path: String?) throws -> Project {
-        guard base != nil || !layers.isEmpty else { return .recipe(path: path ?? ".") }
-        if let path {
-            throw FlashlayerError(
-                .usage,
-                "the project \(path) has its own base and layers: --base and --layer do not go with it",
-                advice: "leave out the project, or say it in its recipe"
-            )
-        }
-        // `--layer` takes all that follows it, up to the next option.
-        if let device = layers.first(where: { $0.hasPrefix("/dev/") }) {
-            throw FlashlayerError(.usage, "\(device) is no layer", advice: "name targets before --layer")
-        }
-        return .folders(base: base, layers: layers)
-    }
+    func project(_ path: String?) throws -> Project { try place.project(path) }
 
     /// Reads the project and all its layers; fetches those that lie elsewhere.
     ///
@@ -74,7 +38,7 @@ struct ProjectOptions: ParsableArguments, Sendable {
     {
         let request = ProjectRequest(
             try project(path),
-            layerPath: layerPath,
+            layerPath: place.layerPath,
             variant: variant,
             arguments: try BuildArgument.variables(arguments),
             lockUse: lockUse ?? (locked ? .require : .obey),

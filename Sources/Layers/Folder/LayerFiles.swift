@@ -111,16 +111,13 @@ struct LayerFiles {
         return Pathname(buffer.prefix(count))
     }
 
-    /// The text of one of the layer's own files.
+    /// The text of one of the layer's own files; nil when it is not UTF-8.
     ///
-    /// - Throws: `bad-layer` when it is not UTF-8 or not a regular file.
-    func text(_ relative: Pathname) throws -> String {
+    /// - Throws: `bad-layer` when it is not a regular file.
+    func text(_ relative: Pathname) throws -> String? {
         var bytes: [UInt8] = []
         unsafe try read(relative) { unsafe bytes.append(contentsOf: $0) }
-        guard let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) else {
-            throw FlashlayerError(.badLayer, "\(path(relative)) is not a text file in UTF-8")
-        }
-        return text
+        return bytes.contains(0) ? nil : String(validating: bytes, as: UTF8.self)
     }
 
     /// Reads a regular file to its end, whatever its size.

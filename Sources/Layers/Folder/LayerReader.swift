@@ -124,7 +124,9 @@ struct LayerReader {
 
     private func texts(_ spellings: [String], _ present: [String]) -> [(file: String, text: String)] {
         spellings.filter(present.contains).compactMap { file in
-            findings.attempt { (path(file), try files.text(Pathname(file))) }
+            guard let text = findings.attempt({ try files.text(Pathname(file)) }) else { return nil }
+            if text == nil { findings.error(path(file), "not a text file in UTF-8") }
+            return text.map { (path(file), $0) }
         }
     }
 
@@ -192,26 +194,24 @@ struct LayerReader {
     ) -> [Layer.Mention] {
         let mentions = lists(spellings, present).flatMap(read)
         reportRepeated(mentions)
-        let names = Dictionary(mentions.map { ($0.text, $0) }, uniquingKeysWith: { first, _ in first })
-        for unwanted in mentions where unwanted.text.hasPrefix("-") {
-            guard let wanted = names[String(unwanted.text.dropFirst())] else { continue }
-            findings.warn(
-                unwanted.file,
-                unwanted.line,
-                "'\(unwanted.text)' takes away what \(wanted.place) asks for"
-            )
-        }
+        Contradictions.report(within: mentions, findings)
         return mentions
     }
 
     private func reportRepeated(_ mentions: [Layer.Mention]) {
         var seen: [String: Layer.Mention] = [:]
         for mention in mentions {
-            guard let first = seen[mention.text] else {
-                seen[mention.text] = mention
+            let name = mention.part == .debianPackage ? "\(mention.isRemoval) \(mention.subject)" : mention.text
+            guard let first = seen[name] else {
+                seen[name] = mention
                 continue
             }
-            findings.warn(mention.file, mention.line, "'\(mention.text.printable)' stands already at \(first.place)")
+            let otherwise = first.text == mention.text ? "" : ", as '\(first.text)'"
+            findings.warn(
+                mention.file,
+                mention.line,
+                "'\(mention.text.printable)' stands already at \(first.place)\(otherwise)"
+            )
         }
     }
 

@@ -110,7 +110,9 @@ struct RecipeReader {
 
     func base(_ table: RecipeTable) -> Base {
         table.allow(Self.baseKeys, elsewhere: Self.homes)
-        let image = table.text("image", "the path of a disk image")
+        let image = table.text("image", "the path of a disk image, or its URL with http:// or https://") { image in
+            !image.contains("://") || image.hasPrefix("http://") || image.hasPrefix("https://")
+        }
         let sha256 = table.text("sha256", "64 hexadecimal digits") { Digest(hex: $0) != nil }
         let bootstrap = table.table("bootstrap").map(bootstrap)
         switch (image, bootstrap) {

@@ -10,19 +10,30 @@ extension Plan {
 
     /// Who asks for a package, or asks that it is not there.
     ///
-    /// - Parameter asked: a name, as lists have it or without its version.
+    /// - Parameter name: as lists have it, or without its version.
     /// - Returns: nil when nobody does.
-    package func explain(package asked: String) -> Explanation? {
+    package func explain(package name: String) -> Explanation? {
         let asking = mentions(.debianPackage, .redHatPackage, .pythonPackage).filter { _, mention in
-            mention.text == asked || mention.packageNames.contains { Layer.Mention.isSame($0, asked, mention.part) }
+            mention.text == name || mention.packageNames.contains { Layer.Mention.isSame($0, name, mention.part) }
         }
-        let sources = asking.map { $1.source(layer: $0, phase: .packages, says: $1.text) } + needs(package: asked)
+        var settled: [String: Bool] = [:]
+        for (_, mention) in asking { settled["\(mention.part) \(mention.subject)"] = mention.isRemoval }
+        let asked = asking.map { layer, mention in
+            mention.source(
+                layer: layer,
+                phase: .packages,
+                says: mention.text,
+                holds: settled["\(mention.part) \(mention.subject)"] == mention.isRemoval
+            )
+        }
+        let sources = asked + needs(package: name)
         guard !sources.isEmpty else { return nil }
-        let removals = sources.filter { $0.says.hasPrefix("-") }
+        let holding = sources.filter(\.holds)
+        let removals = holding.filter { $0.says.hasPrefix("-") }
         let notes =
-            removals.isEmpty || removals.count == sources.count
+            removals.isEmpty || removals.count == holding.count
             ? [] : ["some ask for it, and some that it is not there: the package manager decides, or refuses"]
-        return Explanation(kind: .package, name: asked, sources: sources, notes: notes)
+        return Explanation(kind: .package, name: name, sources: sources, notes: notes)
     }
 
     /// What pip and the settings cannot do without.
