@@ -92,16 +92,21 @@ struct AptRoot: Sendable {
     {
         let choice = recommends.map { ["-o", "APT::Install-Recommends=\($0)"] } ?? []
         let outcome = try await run(
-            ["install", "--yes", "-qq", "--print-uris"] + choice + ["--"] + packages.map(AptSteps.argument)
+            // Quieter, it would not say which dependencies are unmet.
+            ["install", "--yes", "-q", "--print-uris"] + choice + ["--"] + packages.map(AptSteps.argument)
         )
-        guard outcome.status == 0 else { throw refusal(outcome, askedFor: askedFor) }
+        guard outcome.status == 0 else {
+            throw AptRefusal(output: outcome.output, errors: outcome.errors, packages).error(askedFor: askedFor)
+        }
         return try outcome.output.split(separator: "\n").filter { $0.hasPrefix("'") }.map { try package(String($0)) }
     }
 
     /// Names of installed packages that have a later version.
     func upgrades() async throws -> [String] {
         let outcome = try await run(["dist-upgrade", "--simulate", "-qq"])
-        guard outcome.status == 0 else { throw refusal(outcome) { _ in "installed" } }
+        guard outcome.status == 0 else {
+            throw AptRefusal(output: outcome.output, errors: outcome.errors).error { _ in "installed" }
+        }
         return outcome.output.split(separator: "\n").filter { $0.hasPrefix("Inst ") }
             .compactMap { $0.split(separator: " ").dropFirst().first.map(String.init) }
     }
@@ -148,26 +153,6 @@ struct AptRoot: Sendable {
             "fetching packages failed:\n  \(lines.prefix(5).joined(separator: "\n  "))",
             advice: "if a version is gone from the sources, choose anew: flashlayer update"
         )
-    }
-
-    /// apt says "E: Unable to locate package NAME", among others.
-    private func refusal(_ outcome: Program.Outcome, askedFor: (String) -> String) -> FlashlayerError {
-        let lines = outcome.errors.split(separator: "\n").filter { $0.hasPrefix("E: ") }.map { String($0.dropFirst(3)) }
-        let unknown = lines.compactMap { line in
-            let start = "Unable to locate package "
-            return line.hasPrefix(start) ? String(line.dropFirst(start.count)) : nil
-        }
-        guard unknown.isEmpty else {
-            let names = unknown.map { "'\($0)' (\(askedFor($0)))" }
-            return FlashlayerError(
-                .packagesFailed,
-                "the guest's package sources have no package named \(names.joined(separator: ", "))",
-                advice:
-                    "look for its right name: https://packages.debian.org, or bring its source in a layer: configs/etc/apt"
-            )
-        }
-        let reason = (lines.isEmpty ? [outcome.output] : lines).joined(separator: "\n  ")
-        return FlashlayerError(.packagesFailed, "the packages cannot be installed together:\n  \(reason)")
     }
 
     private func apt(_ arguments: [String], what: String) async throws {
