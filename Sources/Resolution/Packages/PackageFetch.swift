@@ -193,6 +193,6 @@ extension String {
     /// Whether an entry of a list (`curl`, `curl=7.88*`, `curl/bookworm-backports`, `-curl`) is about this package.
     fileprivate func hasPackageName(_ name: String) -> Bool {
         let entry = hasPrefix("-") ? dropFirst() : self[...]
-        return entry.prefix { $0 != "=" && $0 != "/" } == name
+        return entry.prefix { $0 != "=" && $0 != "/" && $0 != ":" } == name
     }
 }
