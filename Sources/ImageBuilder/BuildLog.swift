@@ -14,7 +14,8 @@ package final class BuildLog: Sendable {
     private let observer: BuildObserver
     private let redaction: Redaction
     private let start = ContinuousClock.now
-    private let lock = Mutex<Void>(())
+    /// The notes that were told: several parts of a build come to the same, and each is said once.
+    private let notes = Mutex<Set<String>>([])
 
     /// Replaces the log of an earlier build.
     ///
@@ -40,7 +41,8 @@ package final class BuildLog: Sendable {
 
     package func tell(_ event: BuildEvent) {
         let event = redaction.apply(to: event)
-        lock.withLock { _ in
+        notes.withLock { notes in
+            if case .note(let text) = event, !notes.insert(text).inserted { return }
             write(Self.line(for: event))
             observer(event)
         }
@@ -48,7 +50,7 @@ package final class BuildLog: Sendable {
 
     /// The last line of a log that ends in failure.
     package func close(with error: FlashlayerError) {
-        lock.withLock { _ in write("failed: \(error.message) [\(error.code.rawValue)]") }
+        notes.withLock { _ in write("failed: \(error.message) [\(error.code.rawValue)]") }
     }
 
     /// Seconds since the build began stand before each line. A log that cannot be written (a full disk) stops no build.
