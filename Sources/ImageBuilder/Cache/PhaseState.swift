@@ -25,11 +25,7 @@ package struct PhaseState: Sendable, Equatable {
         let inGuest = try GuestSelection(project, base)
         let doubt = apart ?? inGuest.doubt
         if project.lockUse == .require, let doubt {
-            throw FlashlayerError(
-                .lockDrift,
-                "\(LockFile.fileName) does not fit the packages of the recipe: \(doubt)",
-                advice: "leave out --locked, or run flashlayer update"
-            )
+            throw LockFile.packagesDrift(doubt)
         }
         let resolved = (selection?.packages.map(\.ingredient) ?? []) + inGuest.ingredients
         let phases = try plan.phases(resolved: [.packages: resolved])

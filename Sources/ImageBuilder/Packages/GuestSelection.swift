@@ -74,11 +74,7 @@ struct GuestSelection: Sendable, Equatable {
     /// - Throws: `lock-drift` when all should be locked, and is not.
     func confirm(_ lockUse: LockUse) throws {
         guard lockUse == .require, let doubt else { return }
-        throw FlashlayerError(
-            .lockDrift,
-            "\(LockFile.fileName) does not fit the packages of the recipe: \(doubt)",
-            advice: "build without --locked, or run flashlayer update"
-        )
+        throw LockFile.packagesDrift(doubt)
     }
 
     /// What goes into the key of the packages phase.

@@ -4,7 +4,7 @@
 import FoundationEssentials
 import Glibc
 import Layers
-import Model
+package import Model
 
 /// `flashlayer.lock`, beside the recipe: what a build was resolved to, so that the next one, on any machine, is the same.
 package struct LockFile: Sendable, Equatable {
@@ -93,9 +93,15 @@ package struct LockFile: Sendable, Equatable {
         }
     }
 
-    /// Forgets all that is pinned for the variant.
-    package mutating func reset() {
-        content.builds[variant] = nil
+    /// What `--locked` ends with when the packages are not those that are pinned.
+    ///
+    /// - Parameter reason: what does not fit.
+    package static func packagesDrift(_ reason: String) -> FlashlayerError {
+        FlashlayerError(
+            .lockDrift,
+            "\(fileName) does not fit the packages of the recipe: \(reason)",
+            advice: "leave out --locked, or run flashlayer update"
+        )
     }
 
     /// Writes it if anything of it changed.

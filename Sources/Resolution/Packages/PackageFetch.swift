@@ -65,11 +65,7 @@ package struct PackageFetch: Sendable {
             return PackageFetch(locked, request, isOffline, cache, work, tell)
         }
         guard lockUse != .require else {
-            throw FlashlayerError(
-                .lockDrift,
-                "\(LockFile.fileName) does not fit the packages of the recipe: \(drift ?? "")",
-                advice: "build without --locked, or run flashlayer update"
-            )
+            throw LockFile.packagesDrift(drift ?? "")
         }
         guard !isOffline else {
             throw FlashlayerError(
