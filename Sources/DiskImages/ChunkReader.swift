@@ -14,7 +14,7 @@ package final class ChunkReader: Sendable {
     /// - Parameters:
     ///   - wanted: for each chunk of the image whether to read it.
     ///   - pool: what is read ahead is bounded by its size.
-    package init(_ source: any ImageSource, wanted: [Bool], pool: ChunkPool) throws {
+    package init(_ source: any RandomAccessSource, wanted: [Bool], pool: ChunkPool) throws {
         let chunks = Mailbox<Chunk>(capacity: .max)
         let failure = self.failure
         self.chunks = chunks

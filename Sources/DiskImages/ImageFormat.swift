@@ -45,7 +45,7 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     /// Opens an image for reading, whatever its name says.
     ///
     /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.
-    package static func open(_ path: String) async throws -> any ImageSource {
+    package static func open(_ path: String) async throws -> any RandomAccessSource {
         let file = try ImageFile(path)
         let format = detect(try file.prefix(probeLength))
         switch format {
@@ -69,8 +69,8 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     }
 
     /// Reads the first MiB: what fails here fails before anything is claimed.
-    package static func readStart(of source: any ImageSource) throws {
-        let length = min(Int(source.facts.size), Int(ByteSize.mebibyte))
+    package static func readStart(of source: any RandomAccessSource) throws {
+        let length = min(Int(source.size), Int(ByteSize.mebibyte))
         let buffer = AlignedBuffer(count: length)
         try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
     }

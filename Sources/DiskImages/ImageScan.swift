@@ -25,7 +25,7 @@ package struct ImageScan: Sendable {
     /// - Parameter onProgress: is given the bytes done; called from a thread of ours, for every chunk.
     /// - Throws: what the source throws; `interrupted` when `isCancelled` turned true.
     package static func scan(
-        _ source: any ImageSource,
+        _ source: any RandomAccessSource,
         wholeDigest: Bool,
         isCancelled: @escaping @Sendable () -> Bool = { false },
         onProgress: @escaping @Sendable (UInt64) -> Void = { _ in }
@@ -36,7 +36,7 @@ package struct ImageScan: Sendable {
     }
 
     private static func scanNow(
-        _ source: any ImageSource,
+        _ source: any RandomAccessSource,
         wholeDigest: Bool,
         isCancelled: () -> Bool,
         onProgress: (UInt64) -> Void
@@ -62,6 +62,6 @@ package struct ImageScan: Sendable {
         }
         let digests = try hasher.finish()
         try source.confirmUnchanged()
-        return ImageScan(size: source.facts.size, chunkDigests: digests, rawSha256: whole?.finish())
+        return ImageScan(size: source.size, chunkDigests: digests, rawSha256: whole?.finish())
     }
 }

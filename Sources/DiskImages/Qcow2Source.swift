@@ -5,7 +5,7 @@ import Glibc
 package import Model
 
 /// A qcow2 image whose clusters stand in their files as they are: they are read from there, past QEMU.
-package struct Qcow2Source: ImageSource {
+package struct Qcow2Source: RandomAccessSource {
     /// A run of the image and where its bytes are.
     private struct Run {
         let extent: Extent
@@ -15,6 +15,7 @@ package struct Qcow2Source: ImageSource {
     }
 
     package let facts: ImageFacts
+    package let size: UInt64
     private let chain: [ImageFile]
     private let runs: [Run]
 
@@ -34,6 +35,7 @@ package struct Qcow2Source: ImageSource {
         let map = try await QemuImage.map(of: file.path, size: info.virtualSize)
         runs = try Self.runs(of: map, in: chain, size: info.virtualSize)
         self.chain = chain
+        size = info.virtualSize
 
         let start = AlignedBuffer(count: PartitionTableProbe.length)
         let length = min(UInt64(start.count), info.virtualSize)

@@ -4,9 +4,10 @@
 package import Model
 
 /// A raw image: the file is the content. Holes are told by the file system.
-package struct RawSource: ImageSource {
+package struct RawSource: RandomAccessSource {
     package let facts: ImageFacts
     package let extents: [Extent]
+    package var size: UInt64 { file.size }
     private let file: ImageFile
 
     init(_ file: ImageFile) throws {

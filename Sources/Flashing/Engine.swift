@@ -57,7 +57,7 @@ package struct Engine: Sendable {
 
     // MARK: - Writing
 
-    private func write(_ source: any ImageSource) -> FlashResult {
+    private func write(_ source: any RandomAccessSource) -> FlashResult {
         var result = FlashResult(.pass)
         do {
             // The first bytes are read before anything is claimed: a source that cannot be read costs no disk.
@@ -79,11 +79,11 @@ package struct Engine: Sendable {
         return result
     }
 
-    private func write(_ source: any ImageSource, to claim: borrowing Claim, into result: inout FlashResult) throws {
-        guard source.facts.size <= claim.size else {
+    private func write(_ source: any RandomAccessSource, to claim: borrowing Claim, into result: inout FlashResult) throws {
+        guard source.size <= claim.size else {
             throw FlashlayerError(
                 .imageTooLarge,
-                "the image needs \(source.facts.size) bytes, \(job.target.path) has \(claim.size)"
+                "the image needs \(source.size) bytes, \(job.target.path) has \(claim.size)"
             )
         }
         let sectorSize = UInt64(claim.logicalSectorSize)
@@ -158,17 +158,17 @@ package struct Engine: Sendable {
 
     // MARK: - Verifying alone
 
-    private func verify(_ source: any ImageSource) -> FlashResult {
+    private func verify(_ source: any RandomAccessSource) -> FlashResult {
         var result = FlashResult(.pass)
         let start = ContinuousClock.now
         monitor.emit(.phase(.probe))
         let limits = TransferQueue.Limits(RequestQueue(of: job.target.deviceNumber), timeout: job.timeout)
         do {
             let reading = try ReadingTarget(job.target)
-            guard source.facts.size <= job.target.size else {
+            guard source.size <= job.target.size else {
                 throw FlashlayerError(
                     .verifyFailed,
-                    "\(job.target.path) is smaller than the image: \(job.target.size) of \(source.facts.size) bytes"
+                    "\(job.target.path) is smaller than the image: \(job.target.size) of \(source.size) bytes"
                 )
             }
             let verified = try VerifyPass(source: source, target: reading.open, limits: limits, monitor: monitor)

@@ -10,7 +10,7 @@ import Synchronization
 /// Reads the whole of what the image covers back from the target, holes included, and compares every byte with the
 /// source, which is read a second time. What was read is hashed on the way: that is the only time.
 struct VerifyPass {
-    let source: any ImageSource
+    let source: any RandomAccessSource
     let target: OpenTarget
     let limits: TransferQueue.Limits
     let monitor: JobMonitor
@@ -25,7 +25,7 @@ struct VerifyPass {
     /// - Throws: `verify-failed` with the offset of the first wrong byte; `source-changed` when that is the reason.
     func run(ends: WithheldEnds?) throws -> Outcome {
         target.dropCache()
-        let size = source.facts.size
+        let size = source.size
         let comparison = Comparison(source)
         let hasher = try ChunkHasher(chunks: source.chunkCount) { try comparison.compare($0) }
         let pool = ChunkPool(chunks: 8)
@@ -75,12 +75,12 @@ struct VerifyPass {
 
 /// Compares chunks with the source, on several threads at once.
 private final class Comparison: Sendable {
-    private let source: any ImageSource
+    private let source: any RandomAccessSource
     private let hasData: [Bool]
     private let pool = ChunkPool(chunks: 2)
     private let found = Mutex<(offset: UInt64, chunks: Int)?>(nil)
 
-    init(_ source: any ImageSource) {
+    init(_ source: any RandomAccessSource) {
         self.source = source
         hasData = source.chunksWithData
     }

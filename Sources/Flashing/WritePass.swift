@@ -6,7 +6,7 @@ import Model
 
 /// Wipes both ends of the target, then writes everything of the image but its own two ends.
 struct WritePass {
-    let source: any ImageSource
+    let source: any RandomAccessSource
     let target: OpenTarget
     let limits: TransferQueue.Limits
     let monitor: JobMonitor
@@ -18,7 +18,7 @@ struct WritePass {
         let head = 0..<min(WithheldEnds.length, target.size)
         let tail = max(head.upperBound, target.size - min(target.size, WithheldEnds.length))..<target.size
         // Where the image will end as well: whatever an older, shorter image left there is not trusted either.
-        let imageEnds = WithheldEnds(imageSize: source.facts.size).ranges.dropFirst().map { range in
+        let imageEnds = WithheldEnds(imageSize: source.size).ranges.dropFirst().map { range in
             let end = min(range.upperBound.roundedUp(to: target.sectorSize), tail.lowerBound)
             return min(range.lowerBound, end)..<end
         }
@@ -39,7 +39,7 @@ struct WritePass {
     /// - Parameter written: grows by the bytes that are handed to the target, also when the pass fails.
     /// - Returns: the ends, for the commit.
     func run(counting written: inout UInt64) throws -> WithheldEnds {
-        let size = source.facts.size
+        let size = source.size
         let ends = WithheldEnds(imageSize: size)
         let hasData = source.chunksWithData
         let reader = try ChunkReader(source, wanted: hasData, pool: ChunkPool(chunks: 8))

@@ -5,14 +5,14 @@
 package struct ImageFacts: Codable, Sendable, Equatable {
     /// As the user named it.
     package let path: String
-    /// "raw", "qcow2".
+    /// "raw", "qcow2", "xz".
     package let format: String
-    /// Of the raw content, in bytes.
-    package let size: UInt64
+    /// Of the raw content, in bytes; nil for a stream that tells it only by its end.
+    package let size: UInt64?
     /// The logical sector size that the image's GPT was made for, in bytes; nil without a GPT.
     package let tableSectorSize: Int?
 
-    package init(path: String, format: String, size: UInt64, tableSectorSize: Int?) {
+    package init(path: String, format: String, size: UInt64?, tableSectorSize: Int?) {
         self.path = path
         self.format = format
         self.size = size

@@ -31,7 +31,7 @@ enum FlashRecord {
     struct Image: Encodable {
         let path: String
         let format: String
-        let size: UInt64
+        @Nullable var size: UInt64?
         @Nullable var tableSectorSize: Int?
 
         init(_ facts: ImageFacts) {

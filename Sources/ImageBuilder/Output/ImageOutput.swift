@@ -151,7 +151,7 @@ package struct ImageOutput: Sendable {
         )
     }
 
-    private static func scan(_ source: any ImageSource) async throws -> ImageScan {
+    private static func scan(_ source: any RandomAccessSource) async throws -> ImageScan {
         let isCancelled = Flag()
         do {
             return try await withTaskCancellationHandler {
