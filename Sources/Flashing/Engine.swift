@@ -28,26 +28,31 @@ package struct Engine: Sendable {
         do {
             let job = try session.receive(FlashJob.self)
             let result = await Engine(job: job, session: session).result()
-            session.emit(FlashEvent.finished(result))
+            session.emit(TargetEvent(target: 0, .finished(result)))
             return result.error?.code.exitStatus ?? 0
         } catch {
             let failure = FlashlayerError(wrapping: error)
-            session.emit(FlashEvent.finished(FlashResult(failure)))
+            session.emit(TargetEvent(target: 0, .finished(FlashResult(failure))))
             return failure.code.exitStatus
         }
     }
 
     private var monitor: JobMonitor {
-        JobMonitor(emit: { [session] in session.emit($0) }, isCancelled: { [session] in session.isCancelled })
+        JobMonitor(emit: { [session] in session.emit(TargetEvent(target: 0, $0)) }, isCancelled: { [session] in session.isCancelled })
     }
 
     private func result() async -> FlashResult {
         do {
-            let source = try await ImageFormat.open(job.image)
+            guard let source = try await job.image.open().source as? any RandomAccessSource else {
+                throw FlashlayerError(.unavailable, "streams are not written yet")
+            }
+            guard job.targets.count == 1, case .device(let identity) = job.targets[0] else {
+                throw FlashlayerError(.unavailable, "only one device at a time is written yet")
+            }
             return try await onOwnThread(named: "target") { [self] in
                 switch job.mode {
-                case .write: write(source)
-                case .verify: verify(source)
+                case .write: write(source, identity)
+                case .verify: verify(source, identity)
                 }
             }
         } catch {
@@ -57,13 +62,13 @@ package struct Engine: Sendable {
 
     // MARK: - Writing
 
-    private func write(_ source: any RandomAccessSource) -> FlashResult {
+    private func write(_ source: any RandomAccessSource, _ identity: DeviceIdentity) -> FlashResult {
         var result = FlashResult(.pass)
         do {
             // The first bytes are read before anything is claimed: a source that cannot be read costs no disk.
             monitor.emit(.phase(.probe))
             try ImageFormat.readStart(of: source)
-            let claim = try Claim(job.target)
+            let claim = try Claim(identity)
             do {
                 try write(source, to: claim, into: &result)
             } catch {
@@ -83,14 +88,14 @@ package struct Engine: Sendable {
         guard source.size <= claim.size else {
             throw FlashlayerError(
                 .imageTooLarge,
-                "the image needs \(source.size) bytes, \(job.target.path) has \(claim.size)"
+                "the image needs \(source.size) bytes, \(claim.identity.path) has \(claim.size)"
             )
         }
         let sectorSize = UInt64(claim.logicalSectorSize)
         guard claim.size % sectorSize == 0, sectorSize <= UInt64(AlignedBuffer.alignment) else {
             throw FlashlayerError(
                 .sectorSize,
-                "\(job.target.path) has \(claim.size) bytes in sectors of \(sectorSize), which no image is made for"
+                "\(claim.identity.path) has \(claim.size) bytes in sectors of \(sectorSize), which no image is made for"
             )
         }
         let target = open(claim)
@@ -158,17 +163,17 @@ package struct Engine: Sendable {
 
     // MARK: - Verifying alone
 
-    private func verify(_ source: any RandomAccessSource) -> FlashResult {
+    private func verify(_ source: any RandomAccessSource, _ identity: DeviceIdentity) -> FlashResult {
         var result = FlashResult(.pass)
         let start = ContinuousClock.now
         monitor.emit(.phase(.probe))
-        let limits = TransferQueue.Limits(RequestQueue(of: job.target.deviceNumber), timeout: job.timeout)
+        let limits = TransferQueue.Limits(RequestQueue(of: identity.deviceNumber), timeout: job.timeout)
         do {
-            let reading = try ReadingTarget(job.target)
-            guard source.size <= job.target.size else {
+            let reading = try ReadingTarget(identity)
+            guard source.size <= identity.size else {
                 throw FlashlayerError(
                     .verifyFailed,
-                    "\(job.target.path) is smaller than the image: \(job.target.size) of \(source.size) bytes"
+                    "\(identity.path) is smaller than the image: \(identity.size) of \(source.size) bytes"
                 )
             }
             let verified = try VerifyPass(source: source, target: reading.open, limits: limits, monitor: monitor)
@@ -189,7 +194,7 @@ package struct Engine: Sendable {
     private func open(_ claim: borrowing Claim) -> OpenTarget {
         let descriptor = claim.descriptor
         return OpenTarget(
-            path: job.target.path,
+            path: claim.identity.path,
             descriptor: descriptor,
             size: claim.size,
             sectorSize: UInt64(claim.logicalSectorSize)

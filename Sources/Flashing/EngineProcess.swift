@@ -27,14 +27,14 @@ package struct EngineProcess: Sendable {
     package func run(
         _ job: FlashJob,
         onErrorLine: @escaping @Sendable (String) -> Void = { _ in },
-        onEvent: @escaping @Sendable (FlashEvent) -> Void
-    ) async -> FlashResult {
+        onEvent: @escaping @Sendable (TargetEvent) -> Void
+    ) async -> [FlashResult] {
         let watch = Watch()
         let outcome = OneShot<FlashResult>()
         let engine = Task {
             try await Worker(executable, arguments: [Engine.subcommand])
-                .run(job, events: FlashEvent.self, onErrorLine: onErrorLine) { event in
-                    watch.saw(event)
+                .run(job, events: TargetEvent.self, onErrorLine: onErrorLine) { event in
+                    watch.saw(event.event)
                     onEvent(event)
                 }
         }
@@ -58,7 +58,7 @@ package struct EngineProcess: Sendable {
         }
         defer { watchdog.cancel() }
         return await withTaskCancellationHandler {
-            await outcome.value
+            [await outcome.value]
         } onCancel: {
             engine.cancel()
         }
@@ -89,7 +89,7 @@ package struct EngineProcess: Sendable {
         var mayBeSilent: Bool {
             switch state.withLock({ $0.phase }) {
             case .flush, .zero, .commit, .settle: true
-            case nil, .probe, .write, .verify: false
+            case nil, .probe, .compare, .write, .verify, .repair: false
             }
         }
 
@@ -101,7 +101,7 @@ package struct EngineProcess: Sendable {
             FlashResult(
                 FlashlayerError(
                     .timeout,
-                    "\(job.target.path) does not answer any more",
+                    "\(job.targets[0].path) does not answer any more",
                     advice: "pull it out; what is on it is not complete"
                 )
             )
@@ -112,7 +112,7 @@ package struct EngineProcess: Sendable {
             _ job: FlashJob,
             wasCancelled: Bool
         ) -> FlashResult {
-            let path = job.target.path
+            let path = job.targets[0].path
             switch ending {
             case .success(.ended(let status)):
                 if let said = finished { return said }

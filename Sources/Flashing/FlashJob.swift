@@ -2,41 +2,74 @@
 // Copyright the flashlayer authors
 
 package import Digests
+package import DiskImages
 package import Model
 
-/// One image onto one target, as it is given to an engine.
+/// One image onto one or many targets, as it is given to an engine.
 package struct FlashJob: Codable, Sendable {
     package enum Mode: String, Codable, Sendable {
-        /// Overwrites the target, and by default reads all of it back.
+        /// Overwrites the targets, and by default reads all of it back.
         case write
         /// Only reads, and compares.
         case verify
     }
 
-    package var mode: Mode
-    package var image: String
-    /// As the target was when it was chosen and judged.
-    package var target: DeviceIdentity
-    /// Read back what was written.
-    package var verifies: Bool
-    /// Without any answer of the device for so many seconds it counts as hung.
-    package var timeout: Int
+    /// What is written of an image that the target may carry in part already.
+    package enum Rewrite: String, Codable, Sendable {
+        /// Samples tell where comparing first is cheaper than writing.
+        case sampled
+        /// Everything is compared first; only what differs is written.
+        case onlyChanged
+        /// Everything is written.
+        case full
+    }
 
-    package init(mode: Mode, image: String, target: DeviceIdentity, verifies: Bool = true, timeout: Int = 120) {
+    package enum Holes: String, Codable, Sendable {
+        /// They read as zeros afterwards.
+        case zero
+        /// They keep what the target has there.
+        case skip
+    }
+
+    package enum Target: Codable, Sendable, Equatable {
+        /// As it was when it was chosen and judged.
+        case device(DeviceIdentity)
+        /// Takes everything and keeps nothing.
+        case null
+
+        package var path: String {
+            switch self {
+            case .device(let identity): identity.path
+            case .null: "null:"
+            }
+        }
+    }
+
+    package var mode: Mode
+    package var image: ImageReference
+    package var targets: [Target]
+    /// Read back what was written.
+    package var verifies = true
+    package var rewrite = Rewrite.sampled
+    package var holes = Holes.zero
+    /// How often chunks that were read back wrong are written once more.
+    package var repairs = 1
+    /// Without any answer of the device for so many seconds it counts as hung.
+    package var timeout = 120
+
+    package init(mode: Mode, image: ImageReference, targets: [Target]) {
         self.mode = mode
         self.image = image
-        self.target = target
-        self.verifies = verifies
-        self.timeout = timeout
+        self.targets = targets
     }
 }
 
 /// The stages of a job, in this order.
 package enum FlashPhase: String, Codable, Sendable {
-    case probe, zero, write, flush, verify, commit, settle
+    case probe, compare, zero, write, flush, verify, repair, commit, settle
 }
 
-/// What an engine says while it works.
+/// What an engine says of one target while it works.
 package enum FlashEvent: Codable, Sendable {
     case phase(FlashPhase)
     case progress(FlashProgress)
@@ -44,25 +77,39 @@ package enum FlashEvent: Codable, Sendable {
     case finished(FlashResult)
 }
 
+/// An event, and the target that it is about: its index in the job.
+package struct TargetEvent: Codable, Sendable {
+    package let target: Int
+    package let event: FlashEvent
+
+    package init(target: Int, _ event: FlashEvent) {
+        self.target = target
+        self.event = event
+    }
+}
+
 package struct FlashProgress: Codable, Sendable, Equatable {
     package let phase: FlashPhase
     package let bytesDone: UInt64
-    package let bytesTotal: UInt64
+    /// nil for a stream whose end is not known.
+    package let bytesTotal: UInt64?
 
-    package init(phase: FlashPhase, bytesDone: UInt64, bytesTotal: UInt64) {
+    package init(phase: FlashPhase, bytesDone: UInt64, bytesTotal: UInt64?) {
         self.phase = phase
         self.bytesDone = bytesDone
         self.bytesTotal = bytesTotal
     }
 }
 
-/// How a job ended, for the report and the record.
+/// How a job ended for one target, for the report and the record.
 package struct FlashResult: Codable, Sendable {
     package enum Verdict: String, Codable, Sendable {
         case pass, fail, refused, unchanged, cancelled
     }
 
     package var result: Verdict
+    /// Bytes of raw content; nil until they are known.
+    package var imageSize: UInt64?
     package var bytesWritten: UInt64 = 0
     package var bytesVerified: UInt64 = 0
     package var chunksRepaired = 0

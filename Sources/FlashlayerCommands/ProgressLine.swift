@@ -11,11 +11,15 @@ struct ProgressLine: Sendable {
     private var samples: [(time: ContinuousClock.Instant, bytes: UInt64)] = []
 
     /// - Parameter title: what is being done, such as "write".
-    mutating func line(_ title: String, done: UInt64, total: UInt64) -> String {
+    mutating func line(_ title: String, done: UInt64, total: UInt64?) -> String {
         let now = ContinuousClock.now
         samples.append((now, done))
         // The rate of the last ten seconds: what is happening now, without the jitter of single requests.
         while samples.count > 2, now - samples[0].time > .seconds(10) { samples.removeFirst() }
+        guard let total else {
+            let rate = bytesPerSecond.map { "  \(Self.describe(rate: $0))" } ?? ""
+            return "\(title.padding(to: 7)) \(ByteSize.describe(done))\(rate)"
+        }
         let share = total == 0 ? 1 : Double(done) / Double(total)
         let filled = Int(share * Double(Self.barWidth))
         let bar = String(repeating: "#", count: filled) + String(repeating: "-", count: Self.barWidth - filled)

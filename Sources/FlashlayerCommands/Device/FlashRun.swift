@@ -89,13 +89,9 @@ struct FlashRun: Sendable {
     func write(_ image: ImageFacts, to disk: Disk, expecting expected: ImageDigest? = nil) async throws {
         // Whoever was interrupted while the disk was looked at does not want it written.
         try Task.checkCancellation()
-        let job = FlashJob(
-            mode: .write,
-            image: image.path,
-            target: disk.identity,
-            verifies: !options.skipsVerify,
-            timeout: options.engine.timeout
-        )
+        var job = FlashJob(mode: .write, image: ImageReference(image.path), targets: [.device(disk.identity)])
+        job.verifies = !options.skipsVerify
+        job.timeout = options.engine.timeout
         let result = try await Self.run(job, image, disk, json: options.engine.json, console)
         if let expected, let found = result.imageDigest, found != expected {
             throw FlashlayerError(
@@ -138,11 +134,12 @@ struct FlashRun: Sendable {
             }
         }
         defer { heartbeat.cancel() }
-        let result = await EngineProcess().run(job) { line in
+        let results = await EngineProcess().run(job) { line in
             console.warn("engine: \(line)")
         } onEvent: { event in
-            reporter.report(event)
+            reporter.report(event.event)
         }
+        let result = results[0]
         reporter.finish(result)
         if let error = result.error {
             if result.result == .cancelled, job.mode == .write {

@@ -33,7 +33,8 @@ struct Verify: Operation {
     func perform(_ console: Console) async throws {
         let source = try await ImageFormat.open(image)
         let disk = try await FlashRun.find(target, json: engine.json)
-        let job = FlashJob(mode: .verify, image: image, target: disk.identity, timeout: engine.timeout)
+        var job = FlashJob(mode: .verify, image: ImageReference(image), targets: [.device(disk.identity)])
+        job.timeout = engine.timeout
         let result = try await FlashRun.run(job, source.facts, disk, json: engine.json, console)
         let digest = result.imageDigest.map { ", \($0)" } ?? ""
         console.say(console.style("\(disk.path) holds \(image)", .green) + digest)
