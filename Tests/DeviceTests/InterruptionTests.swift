@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// What is left on a disk when a write ends before it is done.
-@Suite("Interrupted writes", .enabled(if: SlowDevice.isAvailable, "\(SlowDevice.requirement)"), .serialized)
+@Suite("Interrupted writes", .enabled(if: FaultyDevice.isAvailable, "\(FaultyDevice.requirement)"), .serialized)
 struct InterruptionTests {
     private let folder: TemporaryFolder
 
@@ -42,9 +42,10 @@ struct InterruptionTests {
     )
     func signals(name: String, status: Int32) async throws {
         let image = try await image()
-        let device = try await SlowDevice(size: 128 << 20, delay: 20)
-        try await label(device.loop.path)
-        #expect(try await hasTable(device.loop.path))
+        let device = try await FaultyDevice(size: 128 << 20, writeLatency: 20)
+        defer { device.close() }
+        try await label(device.path)
+        #expect(try await hasTable(device.path))
 
         let outcome = try await FlashlayerProgram.script(
             #"""
@@ -58,27 +59,27 @@ struct InterruptionTests {
             rm -f "$out"
             exit $status
             """#,
-            arguments: [image, device.loop.path, name]
+            arguments: [image, device.path, name]
         )
         #expect(outcome.status == status, "\(outcome.errors)")
-        #expect(try await !hasTable(device.loop.path))
+        #expect(try await !hasTable(device.path))
         let finished = try outcome.events().first { $0["event"]?.text == "finished" }
         #expect(finished?["result"]?.text == "cancelled")
         // The summary says the status that the process really ends with.
         #expect(try outcome.events().last?["exitStatus"]?.number == Double(status))
 
         // Running it again is the way on.
-        let again = try await FlashlayerProgram.run(["write", image, device.loop.path, "--allow", "virtual", "--yes"])
+        let again = try await FlashlayerProgram.run(["write", image, device.path, "--allow", "virtual", "--yes"])
         #expect(again.status == 0, "\(again.errors)")
-        #expect(try await hasTable(device.loop.path))
-        try await device.close()
+        #expect(try await hasTable(device.path))
     }
 
     @Test("a program that is killed takes its engine along, and no table is left")
     func killed() async throws {
         let image = try await image()
-        let device = try await SlowDevice(size: 128 << 20, delay: 20)
-        try await label(device.loop.path)
+        let device = try await FaultyDevice(size: 128 << 20, writeLatency: 20)
+        defer { device.close() }
+        try await label(device.path)
         let outcome = try await FlashlayerProgram.script(
             #"""
             out=$(mktemp)
@@ -92,17 +93,17 @@ struct InterruptionTests {
             for i in $(seq 100); do kill -0 "$engine" 2>/dev/null || exit 0; sleep 0.1; done
             exit 1
             """#,
-            arguments: [image, device.loop.path]
+            arguments: [image, device.path]
         )
         #expect(outcome.status == 0, "the engine outlived its parent by ten seconds")
-        #expect(try await !hasTable(device.loop.path))
-        try await device.close()
+        #expect(try await !hasTable(device.path))
     }
 
     @Test("an engine that dies is reported as a failure, never as a pass")
     func engineKilled() async throws {
         let image = try await image()
-        let device = try await SlowDevice(size: 128 << 20, delay: 20)
+        let device = try await FaultyDevice(size: 128 << 20, writeLatency: 20)
+        defer { device.close() }
         let outcome = try await FlashlayerProgram.script(
             #"""
             out=$(mktemp)
@@ -116,12 +117,11 @@ struct InterruptionTests {
             rm -f "$out"
             exit $status
             """#,
-            arguments: [image, device.loop.path]
+            arguments: [image, device.path]
         )
         #expect(outcome.status == 70, "\(outcome.errors)")
         #expect(try outcome.events().last?["exitStatus"]?.number == 70)
-        #expect(try await !hasTable(device.loop.path))
-        try await device.close()
+        #expect(try await !hasTable(device.path))
     }
 
     @Test("Ctrl-C while the disk is locked by somebody else leaves every byte of it as it is")
@@ -182,16 +182,16 @@ struct InterruptionTests {
     func zerosWithoutOffload() async throws {
         let path = folder.file("sparse.raw")
         try TestImage.create(path, size: 60 << 20, data: [0..<4096, (30 << 20)..<(31 << 20)])
-        let device = try await SlowDevice(size: 64 << 20, delay: 0)
+        let device = try await FaultyDevice(size: 64 << 20)
+        defer { device.close() }
         try await Program("sh", debianPackage: "dash").run([
             "-c", "yes flashlayer | dd of=\"$1\" bs=1M count=64 iflag=fullblock conv=fsync status=none", "sh",
-            device.loop.path,
+            device.path,
         ])
-        let outcome = try await FlashlayerProgram.run(["write", path, device.loop.path, "--allow", "virtual", "--yes"])
+        let outcome = try await FlashlayerProgram.run(["write", path, device.path, "--allow", "virtual", "--yes"])
         #expect(outcome.status == 0, "\(outcome.errors)")
         let cmp = try await Program("cmp", debianPackage: "diffutils")
-            .outcome(["-n", "\(60 << 20)", path, device.loop.path])
+            .outcome(["-n", "\(60 << 20)", path, device.path])
         #expect(cmp.status == 0, "\(cmp.output)")
-        try await device.close()
     }
 }

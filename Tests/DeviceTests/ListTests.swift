@@ -12,20 +12,21 @@ extension RefusalTests {
     struct ListTests {
         @Test(
             "a disk that hangs delays the list, is shown as not responding, and does not keep the program",
-            .enabled(if: SlowDevice.isAvailable, "\(SlowDevice.requirement)")
+            .enabled(if: FaultyDevice.isAvailable, "\(FaultyDevice.requirement)")
         )
         func hanging() async throws {
-            let device = try await SlowDevice(size: 64 << 20, delay: 0, readDelay: 5000)
+            let device = try await FaultyDevice(size: 64 << 20, readLatency: 5000)
+            defer { device.close() }
             let start = ContinuousClock.now
             let list = try await FlashlayerProgram.run(["devices", "--json"])
             let seconds = ContinuousClock.now - start
-            try await device.close()
+            device.close()
 
             #expect(list.status == 0)
             // Reading its superblocks takes minutes.
             #expect(seconds < .seconds(20))
             let disks = try JSONDecoder().decode([JSONValue].self, from: Data(list.output.utf8))
-            let hung = try #require(disks.first { $0["path"]?.text == device.loop.path })
+            let hung = try #require(disks.first { $0["path"]?.text == device.path })
             #expect(hung["contents"]?.text == "not responding")
         }
 

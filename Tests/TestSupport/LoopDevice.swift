@@ -43,7 +43,7 @@ package final class LoopDevice: Sendable {
     ) throws {
         let file = try Self.makeFile(size: size, fill: fill)
         do {
-            try self.init(attaching: file, sectorSize: sectorSize, readOnly: readOnly, ownsFile: true)
+            try self.init(attaching: file, Options(sectorSize: sectorSize, readOnly: readOnly), ownsFile: true)
         } catch {
             unsafe unlink(file)
             throw error
@@ -51,12 +51,30 @@ package final class LoopDevice: Sendable {
     }
 
     /// Attaches a file, or another block device, that the test has made; it is left alone afterwards.
-    package convenience init(attaching file: String, sectorSize: Int = 512, readOnly: Bool = false) throws {
-        try self.init(attaching: file, sectorSize: sectorSize, readOnly: readOnly, ownsFile: false)
+    ///
+    /// - Parameter directIO: past the page cache of the file.
+    package convenience init(
+        attaching file: String,
+        sectorSize: Int = 512,
+        readOnly: Bool = false,
+        directIO: Bool = false
+    ) throws {
+        let options = Options(sectorSize: sectorSize, readOnly: readOnly, directIO: directIO)
+        try self.init(attaching: file, options, ownsFile: false)
     }
 
-    private init(attaching file: String, sectorSize: Int, readOnly: Bool, ownsFile: Bool) throws {
-        number = try Self.attach(file, sectorSize: sectorSize, readOnly: readOnly)
+    private struct Options {
+        let sectorSize: Int
+        var readOnly = false
+        var directIO = false
+
+        var flags: UInt32 {
+            (readOnly ? UInt32(LO_FLAGS_READ_ONLY) : 0) | (directIO ? UInt32(LO_FLAGS_DIRECT_IO) : 0)
+        }
+    }
+
+    private init(attaching file: String, _ options: Options, ownsFile: Bool) throws {
+        number = try Self.attach(file, options)
         path = "/dev/loop\(number)"
         backingFile = file
         self.ownsFile = ownsFile
@@ -81,7 +99,7 @@ package final class LoopDevice: Sendable {
             let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
             defer { Glibc.close(loop) }
             do {
-                return try Self.configure(loop, file: backingFile, sectorSize: sectorSize, readOnly: false)
+                return try Self.configure(loop, file: backingFile, Options(sectorSize: sectorSize))
             } catch let error as Errno where error.value == EBUSY && attempt < 100 {
                 usleep(20_000)
             }
@@ -115,7 +133,7 @@ package final class LoopDevice: Sendable {
         _ = ioctl(loop, UInt(LOOP_CLR_FD), 0)
     }
 
-    private static func attach(_ file: String, sectorSize: Int, readOnly: Bool) throws -> Int32 {
+    private static func attach(_ file: String, _ options: Options) throws -> Int32 {
         let control = unsafe open("/dev/loop-control", O_RDWR | O_CLOEXEC)
         guard control >= 0 else {
             throw FlashlayerError.system("open /dev/loop-control", .current, code: .unavailable)
@@ -129,7 +147,7 @@ package final class LoopDevice: Sendable {
             guard loop >= 0 else { continue }
             defer { Glibc.close(loop) }
             do {
-                try configure(loop, file: file, sectorSize: sectorSize, readOnly: readOnly)
+                try configure(loop, file: file, options)
                 return number
             } catch let error as Errno where error.value == EBUSY {
                 continue
@@ -138,14 +156,14 @@ package final class LoopDevice: Sendable {
         throw FlashlayerError(.busy, "no loop device could be had for \(file)")
     }
 
-    private static func configure(_ loop: Int32, file: String, sectorSize: Int, readOnly: Bool) throws {
-        let backing = unsafe open(file, (readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
+    private static func configure(_ loop: Int32, file: String, _ options: Options) throws {
+        let backing = unsafe open(file, (options.readOnly ? O_RDONLY : O_RDWR) | O_CLOEXEC)
         guard backing >= 0 else { throw FlashlayerError.system("open \(file)", .current, code: .ioError) }
         defer { Glibc.close(backing) }
         var configuration = loop_config()
         configuration.fd = UInt32(backing)
-        configuration.block_size = UInt32(sectorSize)
-        configuration.info.lo_flags = readOnly ? UInt32(LO_FLAGS_READ_ONLY) : 0
+        configuration.block_size = UInt32(options.sectorSize)
+        configuration.info.lo_flags = options.flags
         // What losetup(8) shows; the kernel keeps 63 bytes of it.
         unsafe withUnsafeMutableBytes(of: &configuration.info.lo_file_name) { name in
             unsafe name.copyBytes(from: file.utf8.prefix(name.count - 1))
@@ -154,7 +172,7 @@ package final class LoopDevice: Sendable {
         guard unsafe ioctl(loop, UInt(LOOP_CONFIGURE), &configuration) == 0 else { throw Errno.current }
         // 'blockdev --setro' outlives what was attached: a run that was killed in between leaves a node read-only for
         // good. BLKROSET is _IO(0x12, 93), which Swift does not import.
-        var isReadOnly: Int32 = readOnly ? 1 : 0
+        var isReadOnly: Int32 = options.readOnly ? 1 : 0
         guard unsafe ioctl(loop, 0x125D, &isReadOnly) == 0 else { throw Errno.current }
     }
 
