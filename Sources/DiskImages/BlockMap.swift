@@ -4,22 +4,24 @@
 package import Digests
 import Model
 
-/// A block map: which ranges of an image there are, each with its digest. Format 2.0 of bmap-tools, so that
+/// A block map: which ranges of an image there are, each with its digest. Written as format 2.0 of bmap-tools, so that
 /// `bmaptool copy` reads it as well.
 ///
 /// Ours lists every chunk, holes included: what a map leaves out means "don't care" to other writers, while file
 /// systems lean on holes that read as zero.
 package struct BlockMap: Sendable, Equatable {
     package static let version = "2.0"
+    /// Bytes, in the maps that we write.
     package static let blockSize: UInt64 = 4096
 
     /// Both ends are block numbers and belong to the range.
     package struct Range: Sendable, Equatable {
         package let first: UInt64
         package let last: UInt64
-        package let digest: Digest
+        /// Of the range's bytes, the last block of the image unpadded; nil when the map has none that can be checked.
+        package let digest: Digest?
 
-        package init(first: UInt64, last: UInt64, digest: Digest) {
+        package init(first: UInt64, last: UInt64, digest: Digest?) {
             self.first = first
             self.last = last
             self.digest = digest
@@ -28,11 +30,23 @@ package struct BlockMap: Sendable, Equatable {
 
     /// Of the image, in bytes.
     package let imageSize: UInt64
+    /// Bytes; a multiple of 512.
+    package let blockSize: UInt64
+    /// Ascending, without overlaps.
     package let ranges: [Range]
+    /// The kind of check sums that the map has and that are not checked, such as "sha1"; nil where all of them are.
+    package let uncheckedDigests: String?
 
-    package init(imageSize: UInt64, ranges: [Range]) {
+    package init(
+        imageSize: UInt64,
+        blockSize: UInt64 = BlockMap.blockSize,
+        ranges: [Range],
+        uncheckedDigests: String? = nil
+    ) {
         self.imageSize = imageSize
+        self.blockSize = blockSize
         self.ranges = ranges
+        self.uncheckedDigests = uncheckedDigests
     }
 
     /// The map of an image whose chunk digests are known.
@@ -48,27 +62,36 @@ package struct BlockMap: Sendable, Equatable {
         )
     }
 
+    /// Where a range lies in the image, in bytes; the end of the image may cut its last block.
+    package func bytes(of range: Range) -> Swift.Range<UInt64> {
+        range.first * blockSize..<min((range.last + 1) * blockSize, imageSize)
+    }
+
+    /// Whether it proves anything: at least one range has a digest.
+    package var hasDigests: Bool { ranges.contains { $0.digest != nil } }
+
     /// The digests of all chunks, when the ranges are exactly the chunks of the image; nil for a map of another make.
     package var chunkDigests: [Digest]? {
-        let digests = ranges.map(\.digest)
+        let digests = ranges.compactMap(\.digest)
         return BlockMap(imageSize: imageSize, chunks: digests) == self
             && UInt64(digests.count) == imageSize.roundedUp(to: ByteSize.chunk) / ByteSize.chunk ? digests : nil
     }
 
     /// The file's text. `BmapFileChecksum` is the digest of that text with its own 64 digits as zeros.
     package func xml() throws -> String {
-        let blocks = imageSize.roundedUp(to: Self.blockSize) / Self.blockSize
+        let blocks = imageSize.roundedUp(to: blockSize) / blockSize
         let mapped = ranges.reduce(0) { $0 + $1.last - $1.first + 1 }
         let placeholder = String(repeating: "0", count: 64)
         let lines = ranges.map { range in
             let blocks = range.first == range.last ? "\(range.first)" : "\(range.first)-\(range.last)"
-            return "        <Range chksum=\"\(range.digest.hex)\">\(blocks)</Range>\n"
+            let digest = range.digest.map { " chksum=\"\($0.hex)\"" } ?? ""
+            return "        <Range\(digest)>\(blocks)</Range>\n"
         }
         let head = """
             <?xml version="1.0" ?>
             <bmap version="\(Self.version)">
                 <ImageSize>\(imageSize)</ImageSize>
-                <BlockSize>\(Self.blockSize)</BlockSize>
+                <BlockSize>\(blockSize)</BlockSize>
                 <BlocksCount>\(blocks)</BlocksCount>
                 <MappedBlocksCount>\(mapped)</MappedBlocksCount>
                 <ChecksumType>sha256</ChecksumType>

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 package import Digests
+import Model
 
 /// An image as the user named it, and what is known of it beforehand: all that is needed to open it in another process.
 package struct ImageReference: Codable, Sendable, Equatable {
@@ -28,13 +29,39 @@ package struct ImageReference: Codable, Sendable, Equatable {
     ///
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`.
     package func open() async throws -> OpenImage {
-        OpenImage(source: try await ImageFormat.open(location), blockMap: nil)
+        if BlockMap.isMap(location) {
+            return OpenImage(source: nil, blockMap: try BlockMap(contentsOf: location), blockMapPath: location)
+        }
+        let source = try await ImageFormat.open(location)
+        guard let path = blockMapPath else { return OpenImage(source: source, blockMap: nil, blockMapPath: nil) }
+        let map = try BlockMap(contentsOf: path)
+        if let size = source.facts.size, size != map.imageSize {
+            throw FlashlayerError(
+                .digestMismatch,
+                "\(path) is the block map of another image: of \(map.imageSize) bytes, \(location) has \(size)",
+                advice: "make it again (flashlayer map), or do without it: --no-bmap"
+            )
+        }
+        return OpenImage(source: source, blockMap: map, blockMapPath: path)
+    }
+
+    private var blockMapPath: String? {
+        switch blockMap {
+        case .none: nil
+        case .file(let path): path
+        case .beside: location.contains("://") ? nil : BlockMap.beside(location)
+        }
     }
 }
 
-/// An image that can be read.
+/// An image that can be read; or only its block map, which is enough to verify by.
 package struct OpenImage: Sendable {
-    package let source: any ImageSource
+    /// nil where a block map was named instead of an image: it has digests, and no content.
+    package let source: (any ImageSource)?
     /// Where there is one, the image has to have its digests.
     package let blockMap: BlockMap?
+    package let blockMapPath: String?
+
+    /// Every file that it is made of, for the rule that a target must not hold its own source.
+    package var files: [String] { (source?.files ?? []) + (blockMapPath.map { [$0] } ?? []) }
 }
