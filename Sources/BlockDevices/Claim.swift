@@ -20,13 +20,19 @@ package struct Claim: ~Copyable {
 
     /// Opens the device exclusively and locks it, then compares it with what was chosen.
     ///
-    /// - Parameter lockTimeout: how long another program that locks the device is waited for.
+    /// - Parameters:
+    ///   - lockTimeout: how long another program that locks the device is waited for.
+    ///   - whileWaiting: is called ten times a second meanwhile; what it throws ends the waiting.
     /// - Throws: `inUse`; `busy` when another program keeps the lock; `changed` when it is not the device that was
     ///   chosen; `readOnly`, `noMedium`, `notFound`, `notPermitted`.
-    package init(_ identity: DeviceIdentity, lockTimeout: Duration = .seconds(10)) throws {
+    package init(
+        _ identity: DeviceIdentity,
+        lockTimeout: Duration = .seconds(10),
+        whileWaiting: () throws -> Void = {}
+    ) throws {
         let deadline = ContinuousClock.now + lockTimeout
-        let owner = try Self.openExclusively(identity.path, until: deadline)
-        try Self.lock(owner.descriptor, identity.path, until: deadline)
+        let owner = try Self.openExclusively(identity.path, until: deadline, whileWaiting)
+        try Self.lock(owner.descriptor, identity.path, until: deadline, whileWaiting)
         try Self.compare(owner.descriptor, with: identity)
         var isReadOnly: Int32 = 0
         if unsafe flashlayer_blkroget(owner.descriptor, &isReadOnly) == 0, isReadOnly != 0 {
@@ -56,7 +62,10 @@ package struct Claim: ~Copyable {
     ///
     /// - Parameter timeout: how long a partition may stay open: udev may still be looking at it from before the claim.
     /// - Throws: `inUse` when one is open for longer.
-    package func removePartitionNodes(timeout: Duration = .seconds(3)) throws {
+    package func removePartitionNodes(
+        timeout: Duration = .seconds(3),
+        whileWaiting: () throws -> Void = {}
+    ) throws {
         let deadline = ContinuousClock.now + timeout
         for partition in KernelPartitions.list(of: identity.deviceNumber) {
             while let error = KernelPartitions.remove(partition.number, descriptor) {
@@ -65,6 +74,7 @@ package struct Claim: ~Copyable {
                     let evidence = "its partition \(partition.number) is open in another program"
                     throw Refusal(.inUse, path: identity.path, evidence: [evidence]).error
                 }
+                try whileWaiting()
                 usleep(50_000)
             }
         }
@@ -94,9 +104,11 @@ package struct Claim: ~Copyable {
     /// Consumes the claim, and with it the descriptor.
     private consuming func release() {}
 
-    private static func openExclusively(_ path: String, until deadline: ContinuousClock.Instant) throws
-        -> DescriptorOwner
-    {
+    private static func openExclusively(
+        _ path: String,
+        until deadline: ContinuousClock.Instant,
+        _ whileWaiting: () throws -> Void
+    ) throws -> DescriptorOwner {
         while true {
             let flags = O_RDWR | O_EXCL | flashlayer_o_direct | O_CLOEXEC
             let descriptor = unsafe flashlayer_open(path, flags, 0)
@@ -105,6 +117,7 @@ package struct Claim: ~Copyable {
             switch error.value {
             case EBUSY where ExclusiveAccess.isLocked(path):
                 guard ContinuousClock.now < deadline else { throw busy(path) }
+                try whileWaiting()
                 usleep(100_000)
             case EBUSY:
                 throw Refusal(.inUse, path: path, evidence: ["it cannot be opened exclusively: \(error)"]).error
@@ -118,13 +131,19 @@ package struct Claim: ~Copyable {
         }
     }
 
-    private static func lock(_ descriptor: Int32, _ path: String, until deadline: ContinuousClock.Instant) throws {
+    private static func lock(
+        _ descriptor: Int32,
+        _ path: String,
+        until deadline: ContinuousClock.Instant,
+        _ whileWaiting: () throws -> Void
+    ) throws {
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             let error = Errno.current
             guard error.value == EWOULDBLOCK || error.value == EINTR else {
                 throw FlashlayerError.system("lock \(path)", error, code: .inUse)
             }
             guard ContinuousClock.now < deadline else { throw busy(path) }
+            try whileWaiting()
             usleep(100_000)
         }
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import CLinux
 import FoundationEssentials
+import Glibc
 
 /// What a disk's request queue takes, as the kernel says it: see Documentation/ABI/stable/sysfs-block.
 package struct RequestQueue: Sendable, Equatable {
@@ -24,5 +26,14 @@ package struct RequestQueue: Sendable, Equatable {
             }
         }
         self.init(maximumRequest: (number("max_sectors_kb") ?? 128) << 10, depth: number("nr_requests") ?? 2)
+    }
+
+    /// Whether what is written to an open disk lies in memory until it is flushed, however much it is: a loop device
+    /// over a file without direct I/O.
+    package static func isCached(of descriptor: Int32) -> Bool {
+        var status = stat()
+        guard unsafe fstat(descriptor, &status) == 0 else { return false }
+        let path = "/sys/dev/block/\(DeviceNumber(UInt64(status.st_rdev)))/loop/dio"
+        return FileManager.default.contents(atPath: path)?.first == UInt8(ascii: "0")
     }
 }

@@ -12,7 +12,7 @@ package struct ImageDigest: Hashable, Sendable {
     /// - Parameter chunks: the digest of each chunk, in order.
     package init(chunks: some Sequence<Digest>) throws {
         var hash = try SHA256()
-        for chunk in chunks { hash.update(chunk.bytes) }
+        for chunk in chunks { hash.update(chunk) }
         digest = hash.finish()
     }
 

@@ -30,17 +30,31 @@ package struct SHA256: ~Copyable {
         _ = unsafe EVP_DigestUpdate(context, start, bytes.count)
     }
 
+    package mutating func update(_ digest: Digest) {
+        unsafe withUnsafeBytes(of: digest) { unsafe update($0) }
+    }
+
     package mutating func update(_ bytes: [UInt8]) {
         unsafe bytes.withUnsafeBytes { unsafe update($0) }
     }
 
-    package consuming func finish() -> Digest {
-        var bytes = [UInt8](repeating: 0, count: Digest.byteCount)
-        unsafe bytes.withUnsafeMutableBufferPointer { buffer in
-            // SAFETY: the buffer holds the 32 bytes that SHA-256 writes.
-            _ = unsafe EVP_DigestFinal_ex(context, buffer.baseAddress, nil)
+    package mutating func updateZeros(_ count: UInt64) {
+        let zeros = [UInt8](repeating: 0, count: Int(min(count, 1 << 20)))
+        var rest = count
+        while rest > 0 {
+            let length = Int(min(rest, UInt64(zeros.count)))
+            unsafe zeros.withUnsafeBytes { unsafe update(UnsafeRawBufferPointer(rebasing: $0[..<length])) }
+            rest -= UInt64(length)
         }
-        return Digest(bytes)
+    }
+
+    package consuming func finish() -> Digest {
+        var digest = Digest()
+        unsafe withUnsafeMutableBytes(of: &digest) { buffer in
+            // SAFETY: the buffer holds the 32 bytes that SHA-256 writes.
+            _ = unsafe EVP_DigestFinal_ex(context, buffer.baseAddress?.assumingMemoryBound(to: UInt8.self), nil)
+        }
+        return digest
     }
 
     /// The digest of bytes at hand.
@@ -86,11 +100,16 @@ package struct SHA256: ~Copyable {
 /// The 32 bytes of a SHA-256.
 package struct Digest: Hashable, Sendable {
     package static let byteCount = 32
-    package let bytes: [UInt8]
+    // In place, not in an array: a large image has millions of digests.
+    private var first: UInt64 = 0
+    private var second: UInt64 = 0
+    private var third: UInt64 = 0
+    private var fourth: UInt64 = 0
 
-    init(_ bytes: [UInt8]) {
-        self.bytes = bytes
-    }
+    /// All zeros, to be filled.
+    fileprivate init() {}
+
+    package var bytes: [UInt8] { unsafe withUnsafeBytes(of: self) { unsafe Array($0) } }
 
     /// Reads 64 hexadecimal digits, of either case.
     package init?(hex: some StringProtocol) {
@@ -106,15 +125,15 @@ package struct Digest: Hashable, Sendable {
             }
         }
         guard bytes.count == Self.byteCount, high == nil else { return nil }
-        self.bytes = bytes
+        unsafe withUnsafeMutableBytes(of: &self) { unsafe $0.copyBytes(from: bytes) }
     }
 
     /// 64 lower-case hexadecimal digits.
     package var hex: String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []
-        text.reserveCapacity(2 * bytes.count)
-        for byte in bytes {
+        text.reserveCapacity(2 * Self.byteCount)
+        for byte in self.bytes {
             text.append(digits[Int(byte >> 4)])
             text.append(digits[Int(byte & 15)])
         }

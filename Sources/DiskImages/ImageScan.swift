@@ -20,12 +20,12 @@ package struct ImageScan: Sendable {
 
     package var blockMap: BlockMap { BlockMap(imageSize: size, chunks: chunkDigests) }
 
-    /// Reads the image. Chunks are hashed on two threads, the whole on a third.
+    /// Reads the image, of any kind. Chunks are hashed on two threads, the whole on a third.
     ///
-    /// - Parameter onProgress: is given the bytes done; called from a thread of ours, for every chunk.
+    /// - Parameter onProgress: is given the bytes done; called from a thread of ours, for every piece.
     /// - Throws: what the source throws; `interrupted` when `isCancelled` turned true.
     package static func scan(
-        _ source: any RandomAccessSource,
+        _ source: any ImageSource,
         wholeDigest: Bool,
         isCancelled: @escaping @Sendable () -> Bool = { false },
         onProgress: @escaping @Sendable (UInt64) -> Void = { _ in }
@@ -36,32 +36,37 @@ package struct ImageScan: Sendable {
     }
 
     private static func scanNow(
-        _ source: any RandomAccessSource,
+        _ source: any ImageSource,
         wholeDigest: Bool,
         isCancelled: () -> Bool,
         onProgress: (UInt64) -> Void
     ) throws -> ImageScan {
-        let hasher = try ChunkHasher(chunks: source.chunkCount)
-        let hasData = source.chunksWithData
-        let reader = try ChunkReader(source, wanted: hasData, pool: ChunkPool(chunks: 8))
-        defer { reader.stop() }
-        var whole = try wholeDigest ? SHA256() : nil
-        let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
-        for index in hasData.indices {
-            if isCancelled() { throw FlashlayerError(.interrupted, "interrupted") }
-            let length = source.length(ofChunk: index)
-            if hasData[index] {
-                guard let chunk = try reader.next() else { break }
-                hasher.hash(chunk)
-                unsafe whole?.update(chunk.content)
-            } else {
-                try hasher.setZeros(index: index, length: length)
-                unsafe whole?.update(UnsafeRawBufferPointer(rebasing: zeros.bytes[..<length]))
-            }
-            onProgress(UInt64(index) * ByteSize.chunk + UInt64(length))
+        let digests = ChunkDigests(on: try WorkerThreads())
+        var settings = ReadingPass.Settings()
+        settings.digests = digests
+        let pass = ReadingPass(source, pool: ChunkPool(chunks: 8), settings: settings)
+        guard let feed = pass.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
+        try pass.begin()
+        defer {
+            feed.close()
+            pass.cancel()
         }
-        let digests = try hasher.finish()
-        try source.confirmUnchanged()
-        return ImageScan(size: source.size, chunkDigests: digests, rawSha256: whole?.finish())
+        var whole = try wholeDigest ? SHA256() : nil
+        while true {
+            if isCancelled() { throw FlashlayerError(.interrupted, "interrupted") }
+            switch try feed.take(upTo: .milliseconds(100)) {
+            case .piece(let piece):
+                if let chunk = piece.chunk {
+                    unsafe whole?.update(chunk.content)
+                } else {
+                    whole?.updateZeros(piece.byteCount)
+                }
+                onProgress(piece.range.upperBound)
+            case .end(_, let size):
+                return ImageScan(size: size, chunkDigests: Array(try digests.finish().all), rawSha256: whole?.finish())
+            case .nothingYet: continue
+            case .detached: throw FlashlayerError(.fault, "the only reader of an image was put off")
+            }
+        }
     }
 }

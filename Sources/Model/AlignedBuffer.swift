@@ -13,21 +13,66 @@ package final class AlignedBuffer: @unchecked Sendable {
     private let start: UnsafeMutableRawPointer
     /// Bytes; a multiple of the alignment.
     package let count: Int
+    /// The memory that this buffer is a part of; nil when it owns its own.
+    package let arena: BufferArena?
 
     package init(count: Int) {
         self.count = Int(UInt64(count).roundedUp(to: UInt64(Self.alignment)))
         unsafe start = .allocate(byteCount: self.count, alignment: Self.alignment)
         unsafe memset(start, 0, self.count)
+        arena = nil
+    }
+
+    fileprivate init(count: Int, at start: UnsafeMutableRawPointer, in arena: BufferArena) {
+        self.count = count
+        unsafe self.start = start
+        self.arena = arena
     }
 
     deinit {
-        unsafe start.deallocate()
+        if arena == nil { unsafe start.deallocate() }
     }
 
     // SAFETY: the memory lives as long as this object; callers keep the object for as long as they use the pointers.
     package var bytes: UnsafeRawBufferPointer { unsafe UnsafeRawBufferPointer(start: start, count: count) }
     package var mutableBytes: UnsafeMutableRawBufferPointer {
         unsafe UnsafeMutableRawBufferPointer(start: start, count: count)
+    }
+}
+
+/// One piece of memory that many buffers are cut from, so that the kernel can be told of all of them at once.
+@safe
+package final class BufferArena: @unchecked Sendable {
+    private static let hugePage = 2 << 20
+
+    private let start: UnsafeMutableRawPointer
+    /// Bytes of one buffer.
+    private let stride: Int
+    package let buffers: Int
+
+    /// - Parameters:
+    ///   - buffers: how many there are.
+    ///   - count: bytes of each, a multiple of the alignment.
+    package init(buffers: Int, of count: Int) {
+        self.buffers = buffers
+        stride = count
+        // Not touched here: memory that is never used costs nothing. Huge pages make the kernel's work shorter.
+        unsafe start = .allocate(byteCount: buffers * count, alignment: Self.hugePage)
+        _ = unsafe madvise(start, buffers * count, MADV_HUGEPAGE)
+    }
+
+    deinit {
+        unsafe start.deallocate()
+    }
+
+    /// One buffer of it; whoever asks twice for the same index has two names for the same memory.
+    package func buffer(_ index: Int) -> AlignedBuffer {
+        unsafe AlignedBuffer(count: stride, at: start + index * stride, in: self)
+    }
+
+    // SAFETY: the memory lives as long as this object.
+    package var memory: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(start: start, count: buffers * stride)
     }
 }
 

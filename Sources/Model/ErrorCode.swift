@@ -34,6 +34,8 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case ioError = "io-error"
     case verifyFailed = "verify-failed"
     case imageTooLarge = "image-too-large"
+    case counterfeit
+    case tooSlow = "too-slow"
     case timeout
     case deviceGone = "device-gone"
     case notResponding = "not-responding"
@@ -78,7 +80,8 @@ package enum ErrorCode: String, Sendable, CaseIterable {
         case .unavailable: 69
         case .fault: 70
         case .cannotCreate, .noSpace: 73
-        case .ioError, .verifyFailed, .imageTooLarge, .timeout, .deviceGone, .notResponding: 74
+        case .ioError, .verifyFailed, .imageTooLarge, .counterfeit, .tooSlow, .timeout, .deviceGone, .notResponding:
+            74
         case .busy: 75
         case .notBlockDevice, .partition, .noMedium, .readOnly, .tooSmall, .systemDisk, .mounted, .swap, .held, .inUse,
             .backsLoop, .holdsSource, .sectorSize, .changed, .ambiguous, .internalDisk, .virtual, .member, .large,

@@ -49,6 +49,7 @@ package struct Worker: Sendable {
         _ job: Job,
         events: Event.Type,
         onErrorLine: @escaping @Sendable (String) -> Void = { _ in },
+        onStart: @escaping @Sendable (_ processID: Int32) -> Void = { _ in },
         onEvent: @escaping @Sendable (Event) async throws -> Void
     ) async throws -> Ending {
         Self.ignoreBrokenPipes
@@ -62,6 +63,7 @@ package struct Worker: Sendable {
             do {
                 let status = try await execute(line: line, requests: requests, onErrorLine: onErrorLine) { pid in
                     processID.set(pid)
+                    onStart(pid)
                 } onLine: { text in
                     try await onEvent(try WorkerLine.decode(events, from: text))
                 }

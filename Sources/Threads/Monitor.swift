@@ -18,7 +18,12 @@ package final class Monitor<State>: @unchecked Sendable {
         unsafe mutex = .allocate(capacity: 1)
         unsafe condition = .allocate(capacity: 1)
         unsafe pthread_mutex_init(mutex, nil)
-        unsafe pthread_cond_init(condition, nil)
+        // Time limits are counted on a clock that nobody sets.
+        var attributes = pthread_condattr_t()
+        unsafe pthread_condattr_init(&attributes)
+        unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        unsafe pthread_cond_init(condition, &attributes)
+        unsafe pthread_condattr_destroy(&attributes)
         self.state = state
     }
 
@@ -50,6 +55,34 @@ package final class Monitor<State>: @unchecked Sendable {
             }
             unsafe pthread_cond_wait(condition, mutex)
         }
+    }
+
+    /// Like `wait`, but not for ever.
+    ///
+    /// - Returns: nil when `body` gave nothing in time.
+    package func wait<Result>(upTo limit: Duration, for body: (inout State) -> Result?) -> Result? {
+        let deadline = Self.now + limit
+        let end = timespec(
+            tv_sec: Int(deadline.components.seconds),
+            tv_nsec: Int(deadline.components.attoseconds / 1_000_000_000)
+        )
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        while true {
+            if let result = body(&state) {
+                unsafe pthread_cond_broadcast(condition)
+                return result
+            }
+            let code = unsafe withUnsafePointer(to: end) { unsafe pthread_cond_timedwait(condition, mutex, $0) }
+            if code == ETIMEDOUT { return body(&state) }
+        }
+    }
+
+    /// Since some moment in the past, as CLOCK_MONOTONIC counts.
+    private static var now: Duration {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 }
 
@@ -103,6 +136,16 @@ package final class Mailbox<Element: Sendable>: Sendable {
             if !state.elements.isEmpty { return .some(state.elements.removeFirst()) }
             return state.closed ? .some(nil) : nil
         }
+    }
+
+    /// Blocks while the queue is empty, but not for ever.
+    ///
+    /// - Returns: nil when nothing came in time, or the queue is closed and empty.
+    package func take(upTo limit: Duration) -> Element? {
+        state.wait(upTo: limit) { state -> Element?? in
+            if !state.elements.isEmpty { return .some(state.elements.removeFirst()) }
+            return state.closed ? .some(nil) : nil
+        } ?? nil
     }
 
     /// The next element if there is one now.

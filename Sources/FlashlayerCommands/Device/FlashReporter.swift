@@ -49,7 +49,7 @@ final class FlashReporter: Sendable {
         case .warning(let message):
             if json { emit("warning", FlashRecord.Warning(target: target, message: message)) }
             console.warn("\(target): \(message)")
-        case .finished: break
+        case .finished, .touched, .alive: break
         }
     }
 

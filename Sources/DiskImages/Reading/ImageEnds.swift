@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import Model
+package import Model
 
 /// The two ends of an image, which are written last: until they are there, the target has no partition table that any
 /// tool would accept, neither the old one nor the new one.
-struct WithheldEnds: Sendable {
+package struct ImageEnds: Sendable {
     /// How much of each end of a target is wiped before anything else is written, in bytes.
-    static let length = ByteSize.mebibyte
+    package static let length = ByteSize.mebibyte
 
     /// The image's first MiB, then its last one or two; on the image, in bytes. The second is missing from an image of
     /// at most one MiB.
-    let ranges: [Range<UInt64>]
-    private(set) var contents: [AlignedBuffer]
+    package let ranges: [Range<UInt64>]
+    package let contents: [AlignedBuffer]
 
-    init(imageSize: UInt64) {
+    package init(imageSize: UInt64) {
         let head = 0..<min(Self.length, imageSize)
         var ranges = [head]
         if imageSize > head.upperBound {
@@ -26,7 +26,7 @@ struct WithheldEnds: Sendable {
     }
 
     /// Remembers what the image has there.
-    func keep(from chunk: UnsafeRawBufferPointer, at offset: UInt64) {
+    package func keep(from chunk: UnsafeRawBufferPointer, at offset: UInt64) {
         for (range, content) in zip(ranges, contents) {
             let common = range.clamped(to: offset..<(offset + UInt64(chunk.count)))
             guard !common.isEmpty else { continue }
@@ -39,26 +39,29 @@ struct WithheldEnds: Sendable {
 
     /// Puts the image's ends into a chunk that was read from the target before they were written there.
     ///
-    /// - Returns: false when the target did not hold zeros in their place.
-    func fill(into chunk: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Bool {
-        var wereZero = true
+    /// - Returns: where the target did not hold zeros in their place: the first such byte of the chunk.
+    package func fill(into chunk: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int? {
+        var wrong: Int?
         for (range, content) in zip(ranges, contents) {
             let common = range.clamped(to: offset..<(offset + UInt64(chunk.count)))
             guard !common.isEmpty else { continue }
+            let first = Int(common.lowerBound - offset)
             let destination = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: chunk[Int(common.lowerBound - offset)..<Int(common.upperBound - offset)]
+                rebasing: chunk[first..<Int(common.upperBound - offset)]
             )
-            if !UnsafeRawBufferPointer(destination).isAllZero { wereZero = false }
+            if wrong == nil, !UnsafeRawBufferPointer(destination).isAllZero {
+                wrong = unsafe destination.firstIndex { $0 != 0 }.map { first + $0 }
+            }
             let start = Int(common.lowerBound - range.lowerBound)
             unsafe destination.copyMemory(
                 from: UnsafeRawBufferPointer(rebasing: content.bytes[start..<(start + common.count)])
             )
         }
-        return wereZero
+        return wrong
     }
 
     /// What of a range is written in the first pass: the range without the ends.
-    func without(_ range: Range<UInt64>) -> [Range<UInt64>] {
+    package func without(_ range: Range<UInt64>) -> [Range<UInt64>] {
         ranges.reduce([range]) { rest, withheld in
             rest.flatMap { part -> [Range<UInt64>] in
                 let before = part.lowerBound..<min(part.upperBound, max(part.lowerBound, withheld.lowerBound))

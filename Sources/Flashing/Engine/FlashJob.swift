@@ -74,6 +74,10 @@ package enum FlashEvent: Codable, Sendable {
     case phase(FlashPhase)
     case progress(FlashProgress)
     case warning(String)
+    /// From here on the target is not as it was.
+    case touched
+    /// It waits for the device, or for the image, and is in command of itself.
+    case alive
     case finished(FlashResult)
 }
 
@@ -118,6 +122,8 @@ package struct FlashResult: Codable, Sendable {
     package var writeSeconds = 0.0
     package var verifySeconds = 0.0
     package var error: FlashlayerError?
+    /// The image's ends were written, or may have been.
+    var hasCommitted = false
 
     package init(_ result: Verdict, error: FlashlayerError? = nil) {
         self.result = result

@@ -4,17 +4,17 @@
 import Model
 import Testing
 
-@testable import Flashing
+@testable import DiskImages
 
 @Suite("The ends of an image, which are written last")
-struct WithheldEndsTests {
+struct ImageEndsTests {
     private static let sizes: [UInt64] = [
         1, 512, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 512, 3 << 20, 4 << 20, (4 << 20) + 1, (64 << 20) + 4097,
     ]
 
     @Test("every byte is either written first or withheld, never both", arguments: sizes)
     func partition(size: UInt64) {
-        let ends = WithheldEnds(imageSize: size)
+        let ends = ImageEnds(imageSize: size)
         let first = ends.without(0..<size)
         let all = (first + ends.ranges).sorted { $0.lowerBound < $1.lowerBound }
         var position: UInt64 = 0
@@ -30,7 +30,7 @@ struct WithheldEndsTests {
         arguments: sizes
     )
     func coversTables(size: UInt64) {
-        let ends = WithheldEnds(imageSize: size)
+        let ends = ImageEnds(imageSize: size)
         let withheld = { (position: UInt64) in ends.ranges.contains { $0.contains(position) } }
         for position in [0, 512, 4096, 34 * 512, 6 * 4096] as [UInt64] where position < size {
             #expect(withheld(position))
@@ -44,7 +44,7 @@ struct WithheldEndsTests {
     @Test("what is kept comes back where it belongs")
     func roundTrip() {
         let size: UInt64 = (5 << 20) + 700
-        let ends = WithheldEnds(imageSize: size)
+        let ends = ImageEnds(imageSize: size)
         let chunks = stride(from: 0, to: size, by: 4 << 20).map { start in
             (start, AlignedBuffer(count: Int(min(4 << 20, size - start))))
         }
@@ -65,11 +65,11 @@ struct WithheldEndsTests {
                 }
             }
             let content = unsafe UnsafeMutableRawBufferPointer(rebasing: copy.mutableBytes[..<length])
-            #expect(unsafe ends.fill(into: content, at: start))
+            #expect(unsafe ends.fill(into: content, at: start) == nil)
             #expect(unsafe copy.bytes[..<length].elementsEqual(buffer.bytes[..<length]))
             // A second time the place is taken: a target that holds anything there is told.
             let overlaps = ends.ranges.contains { $0.overlaps(range) }
-            #expect(unsafe ends.fill(into: content, at: start) == !overlaps)
+            #expect((unsafe ends.fill(into: content, at: start) == nil) == !overlaps)
         }
     }
 }

@@ -13,16 +13,26 @@ package final class Chunk: Sendable {
     package let length: Int
     package let buffer: AlignedBuffer
     private let pool: ChunkPool
+    private let onRelease: (@Sendable () -> Void)?
 
-    package init(index: Int, length: Int, buffer: AlignedBuffer, pool: ChunkPool) {
+    /// - Parameter onRelease: is called when the buffer is back in the pool.
+    package init(
+        index: Int,
+        length: Int,
+        buffer: AlignedBuffer,
+        pool: ChunkPool,
+        onRelease: (@Sendable () -> Void)? = nil
+    ) {
         self.index = index
         self.length = length
         self.buffer = buffer
         self.pool = pool
+        self.onRelease = onRelease
     }
 
     deinit {
         pool.giveBack(buffer)
+        onRelease?()
     }
 
     /// Bytes from the start of the image.
@@ -40,12 +50,20 @@ package final class ChunkPool: Sendable {
         var closed = false
     }
 
+    package let arena: BufferArena
     private let state: Monitor<State>
 
     package init(chunks: Int) {
-        let buffers = (0..<chunks).map { _ in AlignedBuffer(count: Int(ByteSize.chunk)) }
-        state = Monitor(State(free: buffers))
+        let arena = BufferArena(buffers: chunks, of: Int(ByteSize.chunk))
+        self.arena = arena
+        // The first ones last: memory is touched only as far as it is needed.
+        state = Monitor(State(free: (0..<chunks).reversed().map { arena.buffer($0) }))
     }
+
+    package var chunks: Int { arena.buffers }
+
+    /// How many buffers somebody holds: none once a job is over, or something leaks.
+    package var inUse: Int { arena.buffers - state.update { $0.free.count } }
 
     /// Blocks until a buffer is free.
     ///
@@ -55,6 +73,11 @@ package final class ChunkPool: Sendable {
             if state.closed { return .some(nil) }
             return state.free.popLast().map { .some($0) }
         }
+    }
+
+    /// Blocks until a buffer is free, but not for ever.
+    package func take(upTo limit: Duration) -> AlignedBuffer? {
+        state.wait(upTo: limit) { state in state.closed ? nil : state.free.popLast() }
     }
 
     package func takeIfPresent() -> AlignedBuffer? {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Model
+import Threads
+
+/// One reader's end of a reading pass: takes the pieces in order, at its own pace.
+package final class Feed: Sendable {
+    package enum Item: Sendable {
+        case piece(ImagePiece)
+        /// Everything was handed out; the ends of the image are known now.
+        case end(ImageEnds, imageSize: UInt64)
+        /// It fell behind so far that the others would have to wait: it goes on in another pass, from this chunk on.
+        case detached(from: Int)
+        /// Nothing in the time that the caller gave it.
+        case nothingYet
+    }
+
+    enum Ending: Sendable {
+        case done(ImageEnds, imageSize: UInt64)
+        case failed(any Error)
+        case detached(from: Int)
+    }
+
+    private struct State {
+        var pieces: [ImagePiece] = []
+        var ending: Ending?
+        var isClosed = false
+        /// Since when somebody asks for a piece and there is none.
+        var hungrySince: ContinuousClock.Instant?
+        /// The chunk behind the last one that was handed out.
+        var next: Int
+    }
+
+    /// Pieces before this chunk are not wanted.
+    let start: Int
+    private let state: Monitor<State>
+
+    init(start: Int) {
+        self.start = start
+        state = Monitor(State(next: start))
+    }
+
+    /// - Throws: what the source threw.
+    package func take(upTo limit: Duration) throws -> Item {
+        let item = state.wait(upTo: limit) { state -> Result<Item, any Error>? in
+            if !state.pieces.isEmpty {
+                let piece = state.pieces.removeFirst()
+                state.next = piece.chunks.upperBound
+                state.hungrySince = nil
+                return .success(.piece(piece))
+            }
+            switch state.ending {
+            case nil:
+                state.hungrySince = state.hungrySince ?? .now
+                return nil
+            case .done(let ends, let size): return .success(.end(ends, imageSize: size))
+            case .detached(let index): return .success(.detached(from: index))
+            case .failed(let error): return .failure(error)
+            }
+        }
+        return try item?.get() ?? .nothingYet
+    }
+
+    /// Whoever took from it has what it wants, or gave up.
+    package func close() {
+        state.update { state in
+            state.isClosed = true
+            state.pieces = []
+        }
+    }
+
+    // MARK: - The pass's side
+
+    var isOpen: Bool { state.update { !$0.isClosed && $0.ending == nil } }
+
+    /// How many pieces wait here.
+    var backlog: Int { state.update { $0.pieces.count } }
+
+    /// Whether it has been waiting for a piece for longer than `patience`.
+    func isStarving(for patience: Duration) -> Bool {
+        state.update { state in
+            guard !state.isClosed, state.ending == nil, let since = state.hungrySince else { return false }
+            return ContinuousClock.now - since > patience
+        }
+    }
+
+    func put(_ piece: ImagePiece) {
+        state.update { state in
+            guard !state.isClosed, state.ending == nil, piece.chunks.upperBound > start else { return }
+            state.pieces.append(piece)
+            state.hungrySince = nil
+        }
+    }
+
+    func end(_ ending: Ending) {
+        state.update { state in
+            guard state.ending == nil else { return }
+            state.ending = ending
+            if case .failed = ending { state.pieces = [] }
+        }
+    }
+
+    /// Takes back what was not taken yet: it will come again in another pass.
+    func detach() {
+        state.update { state in
+            guard state.ending == nil else { return }
+            state.pieces = []
+            state.ending = .detached(from: state.next)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import DiskImages
+import Glibc
+import Model
+import Programs
+import Synchronization
+import Threads
+
+/// The worker that does all I/O of a job: opens the image, claims the devices, writes, reads back, commits; a thread and
+/// a ring for each target.
+///
+/// It runs as a process of its own, since a device that stops answering takes whoever talks to it along.
+package struct Engine: Sendable {
+    /// The private subcommand by which the program starts itself as an engine.
+    package static let subcommand = "_engine"
+
+    /// How long it may take to clean up once nobody waits for it any more, in seconds.
+    private static let lastWords: UInt32 = 10
+
+    private let job: FlashJob
+    private let session: WorkerSession
+
+    /// Reads the job from standard input and does it.
+    ///
+    /// - Returns: the process's exit status: 0 whatever became of the targets, which is in their results.
+    package static func run() async -> Int32 {
+        let session = WorkerSession()
+        do {
+            let job = try session.receive(FlashJob.self)
+            // A parent that has gone kills nobody: an engine that waits for a device ends by itself.
+            session.whenCancelled { alarm(Self.lastWords) }
+            await Engine(job: job, session: session).run()
+            return 0
+        } catch {
+            let failure = FlashlayerError(wrapping: error)
+            session.emit(TargetEvent(target: 0, .finished(FlashResult(failure))))
+            return failure.code.exitStatus
+        }
+    }
+
+    private func run() async {
+        do {
+            let opened = try await job.image.open()
+            switch job.mode {
+            case .write: try await write(opened)
+            case .verify: try await verify(opened)
+            }
+        } catch {
+            let failure = FlashResult(FlashlayerError(wrapping: error))
+            for index in job.targets.indices { emit(index, .finished(failure)) }
+        }
+    }
+
+    private func write(_ opened: OpenImage) async throws {
+        guard let source = opened.source else {
+            throw FlashlayerError(
+                .badImage,
+                "\(job.image.location) is a block map, which has digests and no content",
+                advice: "name the image that it belongs to"
+            )
+        }
+        let isAlone = job.targets.count == 1
+        // A map with a digest for each chunk spares the hashing of what is written: the read-back proves it.
+        let trusted = job.verifies ? opened.blockMap?.chunkDigests : nil
+        // One target is compared with the image itself, which is read again; several would have it read for each.
+        let rereads = job.verifies && isAlone && source is any RandomAccessSource && trusted == nil
+        let hashes = job.targets.contains(.null) || (job.verifies && !rereads && trusted == nil)
+        let image = try JobImage(opened, source: source, targetCount: job.targets.count, needsDigests: hashes)
+        for index in job.targets.indices { emit(index, .phase(.probe)) }
+        try image.readStart()
+        let schedule = PassSchedule(image, targets: job.targets.count)
+        let mapCheck = trusted == nil ? try MapCheck(opened.blockMap, of: image, schedule.observer) : nil
+        await withTaskGroup { group in
+            for index in job.targets.indices {
+                let run = TargetRun(
+                    job: job,
+                    target: job.targets[index],
+                    image: image,
+                    schedule: schedule,
+                    trusted: trusted.map { ChunkDigestList($0) },
+                    mapCheck: mapCheck,
+                    monitor: monitor(index)
+                )
+                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.write() } }
+            }
+        }
+    }
+
+    private func verify(_ opened: OpenImage) async throws {
+        guard let source = opened.source else { return await verify(against: opened.blockMap) }
+        let image = try JobImage(opened, source: source, targetCount: job.targets.count, needsDigests: true)
+        for index in job.targets.indices { emit(index, .phase(.probe)) }
+        try image.readStart()
+        let schedule = PassSchedule(image, targets: job.targets.count)
+        await withTaskGroup { group in
+            for index in job.targets.indices {
+                let run = VerifyRun(
+                    job: job,
+                    target: job.targets[index],
+                    image: image,
+                    schedule: schedule,
+                    monitor: monitor(index)
+                )
+                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.verify() } }
+            }
+        }
+    }
+
+    private func verify(against map: BlockMap?) async {
+        guard let map else { return }
+        await withTaskGroup { group in
+            for index in job.targets.indices {
+                let run = MapVerifyRun(job: job, target: job.targets[index], map: map, monitor: monitor(index))
+                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.verify() } }
+            }
+        }
+    }
+
+    private func emit(_ target: Int, _ event: FlashEvent) {
+        session.emit(TargetEvent(target: target, event))
+    }
+
+    private func monitor(_ target: Int) -> JobMonitor {
+        JobMonitor(
+            emit: { [session] in session.emit(TargetEvent(target: target, $0)) },
+            isCancelled: { [session] in session.isCancelled }
+        )
+    }
+}

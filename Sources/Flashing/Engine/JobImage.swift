@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import DiskImages
+import Model
+import Threads
+
+/// The image of a job, as all of its targets share it: read once, hashed once, in a bounded amount of memory.
+final class JobImage: Sendable {
+    let source: any ImageSource
+    let map: BlockMap?
+    /// What is read ahead of the image.
+    let readPool: ChunkPool
+    /// What is read back from the targets.
+    let foundPool: ChunkPool
+    let workers: WorkerThreads
+    /// The digests of the chunks, where the targets are compared with those; nil where nobody needs them.
+    let digests: ChunkDigests?
+    let targetCount: Int
+
+    /// - Parameters:
+    ///   - targetCount: one target alone needs less memory.
+    ///   - needsDigests: hash the image while it is read.
+    init(_ image: OpenImage, source: any ImageSource, targetCount: Int, needsDigests: Bool) throws {
+        self.source = source
+        self.targetCount = targetCount
+        map = image.blockMap
+        readPool = ChunkPool(chunks: targetCount == 1 ? 8 : 14)
+        foundPool = ChunkPool(chunks: targetCount == 1 ? 8 : 16)
+        workers = try WorkerThreads()
+        digests = needsDigests ? ChunkDigests(on: workers) : nil
+    }
+
+    /// Bytes; nil for a stream before its end.
+    var size: UInt64? { source.facts.size }
+
+    /// The source where it can be read in any order.
+    var seekable: (any RandomAccessSource)? { source as? any RandomAccessSource }
+
+    var isRepeatable: Bool { (source as? any StreamSource)?.isRepeatable ?? true }
+
+    /// Reads the first MiB: what fails here fails before anything is claimed.
+    func readStart() throws {
+        guard let source = seekable else { return }
+        let length = min(Int(source.size), Int(ByteSize.mebibyte))
+        let buffer = AlignedBuffer(count: length)
+        try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
+    }
+
+    func share() -> ChunkShare { ChunkShare(of: foundPool, targets: targetCount) }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import DiskImages
+import Model
+
+/// Holds one target to the digests of a block map, without the image.
+struct MapVerifyRun: Sendable {
+    /// How many chunks are read ahead of the digests.
+    private static let buffers = 6
+
+    let job: FlashJob
+    let target: FlashJob.Target
+    let map: BlockMap
+    let monitor: JobMonitor
+
+    func verify() {
+        var result = FlashResult(.pass)
+        let start = ContinuousClock.now
+        do {
+            try verify(&result)
+        } catch {
+            result.failed(FlashlayerError(wrapping: error))
+        }
+        result.verifySeconds = start.elapsed
+        monitor.emit(.finished(result))
+    }
+
+    private func verify(_ result: inout FlashResult) throws {
+        guard case .device(let identity) = target else {
+            throw FlashlayerError(.usage, "null: keeps nothing that could be verified")
+        }
+        guard map.hasDigests else {
+            throw FlashlayerError(.badImage, "the block map has no digests that could be compared")
+        }
+        guard map.imageSize <= identity.size else {
+            throw FlashlayerError(
+                .verifyFailed,
+                "\(identity.path) is smaller than the image: \(identity.size) of \(map.imageSize) bytes"
+            )
+        }
+        let pool = ChunkPool(chunks: Self.buffers)
+        let reading = try ReadingTarget(identity, job, arenas: [pool.arena], monitor)
+        result.imageSize = map.imageSize
+        if let digests = map.chunkDigests {
+            let pass = VerifyPass(
+                target: reading.open,
+                buffers: ChunkShare(of: pool, targets: 1),
+                workers: try WorkerThreads(),
+                ends: nil
+            )
+            let outcome = try pass.run(.digests(ChunkDigestList(digests), imageSize: map.imageSize))
+            result.bytesVerified = outcome.bytesVerified
+            if let first = outcome.mismatches.first {
+                throw FlashlayerError(
+                    .verifyFailed,
+                    first.sentence(identity.path, count: outcome.mismatches.count),
+                    offset: first.offset
+                )
+            }
+            result.imageDigest = try ImageDigest(chunks: digests)
+        } else {
+            result.bytesVerified = try checkRanges(reading.open)
+        }
+    }
+
+    /// A map of another make has ranges of any length: each is hashed in order.
+    ///
+    /// - Returns: bytes that had a digest.
+    private func checkRanges(_ target: OpenTarget) throws -> UInt64 {
+        target.dropCache()
+        let ranges = map.ranges.filter { $0.digest != nil }.map { map.bytes(of: $0) }
+        let total = ranges.reduce(0) { $0 + UInt64($1.count) }
+        var meter = ProgressMeter(.verify, total: total, monitor)
+        var check = RangeCheck(map, name: target.path, code: .verifyFailed)
+        let buffer = AlignedBuffer(count: Int(ByteSize.chunk))
+        for range in ranges {
+            // Where the map's blocks are smaller than a sector, a few bytes more are read.
+            var position = range.lowerBound
+            while position < range.upperBound {
+                try monitor.checkCancelled()
+                let start = position.roundedDown(to: target.sectorSize)
+                let end = min(range.upperBound, start + ByteSize.chunk)
+                try target.queue.add(
+                    Transfer(.read, buffer, count: target.padded(Int(end - start)), offset: start)
+                )
+                try target.queue.finish()
+                let skip = Int(position - start)
+                let content = unsafe UnsafeRawBufferPointer(rebasing: buffer.bytes[skip..<Int(end - start)])
+                try unsafe check.add(content, at: position)
+                meter.add(end - position)
+                position = end
+            }
+        }
+        meter.finish()
+        return total
+    }
+}

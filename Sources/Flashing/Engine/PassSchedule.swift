@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import DiskImages
+import Model
+import Threads
+
+/// Decides which reading of the image a target takes part in. All that are ready in time share the first one; those
+/// that come late or fall behind share a later one.
+final class PassSchedule: Sendable {
+    /// How long the first ones wait for the others.
+    private static let patience = Duration.seconds(5)
+
+    private struct State {
+        /// Targets that may still become ready for the first pass.
+        var expected: Int
+        var first: ReadingPass?
+        var hasBegun = false
+        var firstReady: ContinuousClock.Instant?
+        /// The pass of those that fell behind, while it runs.
+        var later: ReadingPass?
+        var laterHasBegun = false
+        /// Where those that wait for a later pass want it to start.
+        var waiting: [Int] = []
+    }
+
+    private let image: JobImage
+    private let laterPool = ChunkPool(chunks: 4)
+    private let state: Monitor<State>
+
+    init(_ image: JobImage, targets: Int) {
+        self.image = image
+        state = Monitor(State(expected: targets))
+    }
+
+    /// Takes part in the first pass, which begins when everybody is there; who comes too late gets the next one.
+    ///
+    /// - Parameter whileWaiting: is called now and then.
+    func firstFeed(whileWaiting: () throws -> Void) throws -> Feed {
+        let mine = state.update { state -> Feed? in
+            state.expected -= 1
+            if state.first == nil { state.first = self.pass(from: 0, pool: self.image.readPool) }
+            state.firstReady = state.firstReady ?? .now
+            return state.hasBegun ? nil : state.first?.join()
+        }
+        guard let mine else { return try laterFeed(from: 0, whileWaiting: whileWaiting) }
+        while true {
+            let hasBegun = try state.update { state in
+                let waited = state.firstReady.map { ContinuousClock.now - $0 } ?? .zero
+                let isPatient = !self.image.isRepeatable || waited < Self.patience
+                if !state.hasBegun, state.expected == 0 || !isPatient {
+                    state.hasBegun = true
+                    try state.first?.begin()
+                }
+                return state.hasBegun
+            }
+            if hasBegun { return mine }
+            try whileWaiting()
+            _ = state.wait(upTo: .milliseconds(50)) { $0.expected == 0 || $0.hasBegun ? () : nil }
+        }
+    }
+
+    /// A feed that takes part in the first pass without being a target. It must be asked for before the first target is
+    /// ready.
+    func observer() -> Feed? {
+        state.update { state in
+            if state.first == nil { state.first = self.pass(from: 0, pool: self.image.readPool) }
+            return state.first?.join()
+        }
+    }
+
+    /// A target that ended before it was ready is not waited for.
+    func leave() {
+        state.update { $0.expected -= 1 }
+    }
+
+    /// Goes on from a chunk in a pass that has not reached it yet, or in a new one.
+    func laterFeed(from index: Int, whileWaiting: () throws -> Void) throws -> Feed {
+        guard image.isRepeatable else {
+            throw FlashlayerError(.tooSlow, "the image is a stream, and the target was not ready when it began")
+        }
+        state.update { $0.waiting.append(index) }
+        defer {
+            state.update { state in
+                if let mine = state.waiting.firstIndex(of: index) { state.waiting.remove(at: mine) }
+            }
+        }
+        while true {
+            let feed = try state.update { state -> Feed? in
+                if let feed = state.later?.join(from: index) { return feed }
+                // One at a time: that bounds the memory. The next one starts where the last of those who wait is.
+                guard state.later == nil else { return nil }
+                let start = state.waiting.min() ?? index
+                let pass = self.pass(from: start, pool: self.laterPool)
+                let feed = pass.join(from: index)
+                state.later = pass
+                try pass.begin { [weak self] in self?.state.update { $0.later = nil } }
+                return feed
+            }
+            if let feed { return feed }
+            try whileWaiting()
+            _ = state.wait(upTo: .milliseconds(50)) { $0.later == nil ? () : nil }
+        }
+    }
+
+    private func pass(from start: Int, pool: ChunkPool) -> ReadingPass {
+        var settings = ReadingPass.Settings()
+        settings.start = start
+        settings.digests = image.digests
+        // A stream that has to be unpacked again is not given up for a stick that takes a breath.
+        if image.seekable == nil { settings.patience = .seconds(10) }
+        return ReadingPass(image.source, pool: pool, settings: settings)
+    }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import Digests
+import DiskImages
+import Model
+
+/// The course of one target, from the claim to the committed table. All of it happens on one thread.
+struct TargetRun: Sendable {
+    let job: FlashJob
+    let target: FlashJob.Target
+    let image: JobImage
+    let schedule: PassSchedule
+    /// From a block map: what the target is held to without hashing the image.
+    let trusted: ChunkDigestList?
+    let mapCheck: MapCheck?
+    let monitor: JobMonitor
+
+    func write() {
+        var result = FlashResult(.pass)
+        var isReady = false
+        do {
+            switch target {
+            case .null: try discard(&result, &isReady)
+            case .device(let identity): try write(to: identity, &result, &isReady)
+            }
+        } catch {
+            result.failed(FlashlayerError(wrapping: error))
+        }
+        if !isReady { schedule.leave() }
+        monitor.emit(.finished(result))
+    }
+
+    private func firstFeed(_ isReady: inout Bool) throws -> Feed {
+        isReady = true
+        var pulse = Pulse(monitor)
+        return try schedule.firstFeed {
+            pulse.beat()
+            try monitor.checkCancelled()
+        }
+    }
+
+    private func laterFeed(from index: Int) throws -> Feed {
+        var pulse = Pulse(monitor)
+        return try schedule.laterFeed(from: index) {
+            pulse.beat()
+            try monitor.checkCancelled()
+        }
+    }
+
+    // MARK: - Nothing but reading
+
+    private func discard(_ result: inout FlashResult, _ isReady: inout Bool) throws {
+        let start = ContinuousClock.now
+        var feed = try firstFeed(&isReady)
+        defer { feed.close() }
+        var meter = ProgressMeter(.write, total: image.size, monitor)
+        while true {
+            try monitor.checkCancelled()
+            switch try feed.take(upTo: .milliseconds(100)) {
+            case .nothingYet: meter.beat()
+            case .detached(let index): feed = try laterFeed(from: index)
+            case .piece(let piece):
+                result.bytesWritten += piece.byteCount
+                meter.add(piece.byteCount)
+            case .end(_, let size):
+                meter.finish()
+                result.imageSize = size
+                result.imageDigest = try image.digests.map { try ImageDigest(chunks: try $0.finish().all) }
+                try mapCheck?.wait { try monitor.checkCancelled() }
+                result.writeSeconds = start.elapsed
+                return
+            }
+        }
+    }
+
+    // MARK: - Writing to a device
+
+    private func write(to identity: DeviceIdentity, _ result: inout FlashResult, _ isReady: inout Bool) throws {
+        let claim = try Claim(identity) { try monitor.checkCancelled() }
+        if let size = image.size, size > claim.size {
+            throw FlashlayerError(
+                .imageTooLarge,
+                "the image needs \(size) bytes, \(identity.path) has \(claim.size)"
+            )
+        }
+        let sectorSize = UInt64(claim.logicalSectorSize)
+        guard claim.size % sectorSize == 0, sectorSize <= UInt64(AlignedBuffer.alignment) else {
+            throw FlashlayerError(
+                .sectorSize,
+                "\(identity.path) has \(claim.size) bytes in sectors of \(sectorSize), which no image is made for"
+            )
+        }
+        let target = try open(claim)
+        do {
+            try write(to: target, claim, &result, &isReady)
+        } catch {
+            let failure = FlashlayerError(wrapping: error)
+            if target.queue.isHung {
+                // Closing the device may wait for it as well: the last word is said before.
+                result.failed(failure)
+                if !isReady { schedule.leave() }
+                isReady = true
+                monitor.emit(.finished(result))
+                throw failure
+            }
+            let isOurs = isStillOurs(target, claim, after: failure)
+            if result.bytesWritten > 0, isOurs {
+                // From the commit on there may be a table; a target that failed keeps none, and the kernel is told.
+                if result.hasCommitted { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
+                _ = claim.settle()
+            }
+            throw failure
+        }
+        monitor.emit(.phase(.settle))
+        for note in claim.settle() { monitor.emit(.warning(note)) }
+    }
+
+    private func write(
+        to target: OpenTarget,
+        _ claim: borrowing Claim,
+        _ result: inout FlashResult,
+        _ isReady: inout Bool
+    ) throws {
+        let start = ContinuousClock.now
+        let ends = EndsPass(target: target)
+        try claim.confirm()
+        target.dropCache()
+        let plan = try rewritePlan(target)
+        // The last moment at which the target is as it was, unless it is compared first.
+        try monitor.checkCancelled()
+        try claim.removePartitionNodes { try monitor.checkCancelled() }
+        target.dropCache()
+        if !plan.comparesAnything {
+            if isSizeDoubtful {
+                // Both ends before the stamps, so that an old table never stands over them, and after them.
+                result.bytesWritten += try ends.wipe(imageSize: nil)
+                result.bytesWritten += try CapacityProbe(target: target).run(imageSize: image.size ?? 0)
+            }
+            monitor.emit(.phase(.zero))
+            result.bytesWritten += try ends.wipe(imageSize: image.size)
+        }
+
+        let feed = try firstFeed(&isReady)
+        var pass = WritePass(
+            target: target,
+            plan: plan,
+            holes: job.holes,
+            buffers: image.share(),
+            imageSize: image.size,
+            isOpen: !plan.comparesAnything,
+            open: { [size = image.size] in try ends.wipe(imageSize: size) }
+        )
+        let written: (ends: ImageEnds, imageSize: UInt64)
+        do {
+            written = try pass.run(feed) { try laterFeed(from: $0) }
+            result.bytesWritten += pass.bytesWritten
+        } catch {
+            result.bytesWritten += pass.bytesWritten
+            result.writeSeconds = start.elapsed
+            throw error
+        }
+        result.imageSize = written.imageSize
+        if pass.isUntouched {
+            if try ends.firstDifference(written.ends) == nil {
+                return try unchanged(written, start, &result)
+            }
+            result.bytesWritten += try ends.wipe(imageSize: written.imageSize)
+        }
+        if image.size == nil { result.bytesWritten += try ends.wipeImageTail(imageSize: written.imageSize) }
+        monitor.emit(.phase(.flush))
+        try target.flush(after: result.bytesWritten)
+        result.writeSeconds = start.elapsed
+        try mapCheck?.wait { try monitor.checkCancelled() }
+
+        if job.verifies {
+            try verify(target, claim, written, &result)
+        }
+        try monitor.checkCancelled()
+        // The read-back took minutes: the table goes onto no other medium than the one that was proved.
+        try claim.confirm()
+        result.hasCommitted = true
+        result.bytesWritten += try ends.commit(written.ends, verifies: job.verifies)
+    }
+
+    private func rewritePlan(_ target: OpenTarget) throws -> RewritePlan {
+        switch job.rewrite {
+        case .full: return .writeAll
+        case .onlyChanged: return .compareAll
+        case .sampled:
+            guard let source = image.seekable else { return .writeAll }
+            return try Sampler(source: source, target: target).plan()
+        }
+    }
+
+    private var isSizeDoubtful: Bool {
+        guard case .device(let identity) = target else { return false }
+        return ClaimedSize.isDoubtful(of: identity)
+    }
+
+    /// The comparison has read every byte from the medium already.
+    private func unchanged(
+        _ written: (ends: ImageEnds, imageSize: UInt64),
+        _ start: ContinuousClock.Instant,
+        _ result: inout FlashResult
+    ) throws {
+        try mapCheck?.wait { try monitor.checkCancelled() }
+        result.result = .unchanged
+        result.bytesVerified = written.imageSize
+        result.verifySeconds = start.elapsed
+        if let trusted {
+            result.imageDigest = try ImageDigest(chunks: trusted.all)
+        } else if let digests = image.digests {
+            result.imageDigest = try ImageDigest(chunks: try digests.finish().all)
+        }
+    }
+
+    // MARK: - Proof
+
+    private func verify(
+        _ target: OpenTarget,
+        _ claim: borrowing Claim,
+        _ written: (ends: ImageEnds, imageSize: UInt64),
+        _ result: inout FlashResult
+    ) throws {
+        let start = ContinuousClock.now
+        try claim.confirm()
+        let holes = job.holes == .skip ? image.seekable?.chunksWithData : nil
+        let pass = VerifyPass(
+            target: target,
+            buffers: image.share(),
+            workers: image.workers,
+            ends: written.ends,
+            skipped: { index in holes.map { !$0[index] } ?? false }
+        )
+        var digests = try trusted ?? image.digests?.finish()
+        let outcome: VerifyPass.Outcome
+        if let digests {
+            outcome = try pass.run(.digests(digests, imageSize: written.imageSize))
+        } else {
+            let hashed = ChunkDigests(on: image.workers)
+            outcome = try pass.run(try reread(into: hashed))
+            digests = try hashed.finish()
+        }
+        result.bytesVerified = outcome.bytesVerified
+        result.verifySeconds = start.elapsed
+        if !outcome.mismatches.isEmpty, let digests {
+            result.chunksRepaired = try repair(outcome.mismatches, pass, written, digests, &result)
+            result.verifySeconds = start.elapsed
+        }
+        if let digests { result.imageDigest = try ImageDigest(chunks: digests.all) }
+    }
+
+    private func reread(into digests: ChunkDigests) throws -> VerifyPass.Reference {
+        var settings = ReadingPass.Settings()
+        settings.digests = digests
+        let reading = ReadingPass(image.source, pool: image.readPool, settings: settings)
+        guard let feed = reading.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
+        try reading.begin()
+        return .image(feed, imageSize: image.size) { _ in
+            throw FlashlayerError(.fault, "the only reader of an image was put off")
+        }
+    }
+
+    /// - Returns: how many chunks were repaired.
+    /// - Throws: `verify-failed`, `counterfeit`; `source-changed` and `digest-mismatch` where the image is to blame.
+    private func repair(
+        _ found: [Mismatch],
+        _ pass: VerifyPass,
+        _ written: (ends: ImageEnds, imageSize: UInt64),
+        _ digests: ChunkDigestList,
+        _ result: inout FlashResult
+    ) throws -> Int {
+        var mismatches = found
+        let count = Set(found.map(\.chunk)).count
+        for round in 0...job.repairs {
+            // A source that was written to in the meantime explains every difference.
+            try image.source.confirmUnchanged()
+            let writes = round < job.repairs && mismatches.count <= RepairPass.limit
+            if image.isRepeatable, mismatches.count <= RepairPass.limit {
+                let isAliased = try aliased(mismatches, pass.target, digests)
+                let repairing = RepairPass(
+                    target: pass.target,
+                    source: image.source,
+                    ends: written.ends,
+                    trusted: trusted,
+                    pool: image.readPool
+                )
+                let (known, bytes) = try repairing.run(mismatches, writes: writes && !isAliased)
+                result.bytesWritten += bytes
+                mismatches = known
+                if isAliased { mismatches[0].kind = .aliased }
+            }
+            guard image.isRepeatable, writes, mismatches.first?.kind != .aliased else { break }
+            try pass.target.flush()
+            let again = try pass.run(
+                .digests(digests, imageSize: written.imageSize),
+                phase: .verify,
+                only: Set(mismatches.map(\.chunk))
+            )
+            if again.mismatches.isEmpty { return count }
+            mismatches = again.mismatches
+        }
+        guard let first = mismatches.first else { return count }
+        throw FlashlayerError(
+            first.kind == .aliased ? .counterfeit : .verifyFailed,
+            first.sentence(target.path, count: mismatches.count),
+            advice: first.kind == .aliased
+                ? "it has less room than it claims; do not use it"
+                : "try another port or cable; a device that fails again is worn out",
+            offset: first.offset
+        )
+    }
+
+    /// Whether the target has another part of the image where the first wrong chunk belongs.
+    private func aliased(_ mismatches: [Mismatch], _ target: OpenTarget, _ digests: ChunkDigestList) throws -> Bool {
+        guard let source = image.seekable, let first = mismatches.first(where: { $0.kind != .zeroed }) else {
+            return false
+        }
+        return try AliasSearch(source: source, target: target).finds(at: first)
+    }
+
+    // MARK: - After a failure
+
+    /// Whether a target that failed may be written to once more. One that hangs would take us along, and one whose
+    /// medium was exchanged is not the one that was chosen.
+    private func isStillOurs(_ target: OpenTarget, _ claim: borrowing Claim, after error: FlashlayerError) -> Bool {
+        target.queue.reset()
+        if target.queue.isHung { return false }
+        switch error.code {
+        case .timeout, .deviceGone, .changed: return false
+        default: break
+        }
+        do {
+            try claim.confirm()
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func open(_ claim: borrowing Claim) throws -> OpenTarget {
+        let descriptor = claim.descriptor
+        let limits = QueueLimits(
+            RequestQueue(of: claim.identity.deviceNumber),
+            timeout: job.timeout,
+            targets: job.targets.count
+        )
+        let backend = try TransferQueue.backend(arenas: [image.readPool.arena, image.foundPool.arena])
+        return OpenTarget(
+            path: target.path,
+            descriptor: descriptor,
+            size: claim.size,
+            sectorSize: UInt64(claim.logicalSectorSize),
+            queue: TransferQueue(backend, descriptor: descriptor, path: target.path, limits: limits),
+            monitor: monitor
+        )
+    }
+}
+
+extension FlashResult {
+    mutating func failed(_ error: FlashlayerError) {
+        result = FlashResult(error).result
+        // What was written to is not as it was: that is no refusal, whatever the reason.
+        if result == .refused, bytesWritten > 0 { result = .fail }
+        self.error = error
+    }
+}
+
+extension ContinuousClock.Instant {
+    /// Seconds since then.
+    var elapsed: Double {
+        let duration = (ContinuousClock.now - self).components
+        return Double(duration.seconds) + Double(duration.attoseconds) / 1e18
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import CLinux
+import Digests
+import DiskImages
+import Glibc
+import Model
+
+/// Compares one target with the image, without writing: no claim, so that a mounted disk can be checked as well.
+struct VerifyRun: Sendable {
+    let job: FlashJob
+    let target: FlashJob.Target
+    let image: JobImage
+    let schedule: PassSchedule
+    let monitor: JobMonitor
+
+    func verify() {
+        var result = FlashResult(.pass)
+        var isReady = false
+        let start = ContinuousClock.now
+        do {
+            guard case .device(let identity) = target else {
+                throw FlashlayerError(.usage, "null: keeps nothing that could be verified")
+            }
+            try verify(identity, &result, &isReady)
+        } catch {
+            result.failed(FlashlayerError(wrapping: error))
+        }
+        if !isReady { schedule.leave() }
+        result.verifySeconds = start.elapsed
+        monitor.emit(.finished(result))
+    }
+
+    private func verify(_ identity: DeviceIdentity, _ result: inout FlashResult, _ isReady: inout Bool) throws {
+        if let size = image.size, size > identity.size {
+            throw FlashlayerError(
+                .verifyFailed,
+                "\(identity.path) is smaller than the image: \(identity.size) of \(size) bytes"
+            )
+        }
+        let reading = try ReadingTarget(identity, job, arenas: [image.foundPool.arena], monitor)
+        let pass = VerifyPass(target: reading.open, buffers: image.share(), workers: image.workers, ends: nil)
+        isReady = true
+        var pulse = Pulse(monitor)
+        let wait = {
+            pulse.beat()
+            try monitor.checkCancelled()
+        }
+        let feed = try schedule.firstFeed(whileWaiting: wait)
+        let outcome = try pass.run(
+            .image(feed, imageSize: image.size) { try schedule.laterFeed(from: $0, whileWaiting: wait) }
+        )
+        result.imageSize = outcome.imageSize
+        result.bytesVerified = outcome.bytesVerified
+        if let first = outcome.mismatches.first {
+            try image.source.confirmUnchanged()
+            throw FlashlayerError(
+                .verifyFailed,
+                first.sentence(identity.path, count: outcome.mismatches.count),
+                offset: first.offset
+            )
+        }
+        result.imageDigest = try image.digests.map { try ImageDigest(chunks: try $0.finish().all) }
+        try MapComparison.hold(image)
+    }
+}
+
+/// Holds what was hashed of an image to its block map.
+enum MapComparison {
+    /// - Throws: `digest-mismatch`.
+    static func hold(_ image: JobImage) throws {
+        guard let expected = image.map?.chunkDigests, let found = try image.digests?.finish() else { return }
+        guard let wrong = expected.indices.first(where: { found[$0] != expected[$0] }) else { return }
+        let offset = UInt64(wrong) * ByteSize.chunk
+        throw FlashlayerError(
+            .digestMismatch,
+            "\(image.source.facts.path) is not what its block map says, in the 4 MiB from byte \(offset) on",
+            advice: "copy or build it again; --no-bmap leaves the map out",
+            offset: offset
+        )
+    }
+}
+
+/// A target that is only read.
+final class ReadingTarget {
+    let open: OpenTarget
+
+    init(_ identity: DeviceIdentity, _ job: FlashJob, arenas: [BufferArena], _ monitor: JobMonitor) throws {
+        let descriptor = unsafe flashlayer_open(identity.path, O_RDONLY | O_CLOEXEC | flashlayer_o_direct, 0)
+        guard descriptor >= 0 else {
+            let failure = Errno.current
+            let code: ErrorCode = failure.value == EACCES || failure.value == EPERM ? .notPermitted : .ioError
+            throw FlashlayerError.system("open \(identity.path) for reading", failure, code: code)
+        }
+        var sectorSize: Int32 = 512
+        _ = unsafe flashlayer_blksszget(descriptor, &sectorSize)
+        let limits = QueueLimits(
+            RequestQueue(of: identity.deviceNumber),
+            timeout: job.timeout,
+            targets: job.targets.count
+        )
+        let backend = try TransferQueue.backend(arenas: arenas)
+        open = OpenTarget(
+            path: identity.path,
+            descriptor: descriptor,
+            size: identity.size,
+            sectorSize: UInt64(sectorSize),
+            queue: TransferQueue(backend, descriptor: descriptor, path: identity.path, limits: limits),
+            monitor: monitor
+        )
+    }
+
+    deinit {
+        // Closing a device that hangs waits for it.
+        if !open.queue.isHung { close(open.descriptor) }
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import DiskImages
+import Model
+
+/// Finds out before the long write whether the target has as much room as it says. Counterfeit sticks take everything,
+/// and put what lies behind their end in front again, or nowhere.
+///
+/// Stamps, each with its own place in it, go over the first stretch of the target without a gap, and onto one block at
+/// the start of every further stretch. Whatever the true capacity, the first stamp behind it comes out on another stamp
+/// or is lost.
+struct CapacityProbe {
+    private static let blockSize: UInt64 = 4096
+    /// The stretch of a large target, and the smallest one.
+    private static let stretches: ClosedRange<UInt64> = (1 << 20)...(64 << 20)
+
+    let target: OpenTarget
+    private let stretch: UInt64
+    private let dense: UInt64
+    private let far: [UInt64]
+    private let seed: UInt64
+
+    /// - Parameter seed: makes the stamps of this run differ from those of any run before.
+    init(target: OpenTarget, seed: UInt64 = .random(in: 1 ... .max)) {
+        self.target = target
+        self.seed = seed
+        // As few blocks far behind as there are blocks in front: a short stretch for a small target.
+        var stretch = Self.stretches.lowerBound
+        while stretch < Self.stretches.upperBound, stretch * stretch < min(target.size, 64 << 30) * (100 << 10) {
+            stretch *= 2
+        }
+        self.stretch = stretch
+        let end = target.size.roundedDown(to: Self.blockSize)
+        dense = min(stretch, end)
+        var far = Array(Swift.stride(from: stretch, to: end, by: Int(stretch)))
+        if let last = far.last, end >= Self.blockSize, last < end - Self.blockSize { far.append(end - Self.blockSize) }
+        self.far = far
+    }
+
+    /// - Returns: bytes written, and the blocks behind `imageSize` that were overwritten and have to be zeroed.
+    /// - Throws: `counterfeit` with the first place whose stamp is not there.
+    func run(imageSize: UInt64) throws -> UInt64 {
+        let total = dense + UInt64(far.count) * Self.blockSize
+        var meter = ProgressMeter(.probe, total: 2 * total, target.monitor, isNew: false)
+        let arena = AlignedBuffer(count: 1 << 20)
+        // The far ones first: what comes out in front is overwritten by what belongs there, and is missing then.
+        for offset in far {
+            stamp(arena, 0, offset)
+            try transfer(.write, arena, count: Int(Self.blockSize), at: offset)
+            meter.add(Self.blockSize)
+            try target.monitor.checkCancelled()
+        }
+        try forDense { offset, count in
+            for block in Swift.stride(from: 0, to: count, by: Int(Self.blockSize)) {
+                stamp(arena, block, offset + UInt64(block))
+            }
+            try transfer(.write, arena, count: count, at: offset)
+            meter.add(UInt64(count))
+        }
+        try target.flush(after: total)
+        target.dropCache()
+        for offset in far {
+            try transfer(.read, arena, count: Int(Self.blockSize), at: offset)
+            try check(arena, 0, offset)
+            meter.add(Self.blockSize)
+            try target.monitor.checkCancelled()
+        }
+        try forDense { offset, count in
+            try transfer(.read, arena, count: count, at: offset)
+            for block in Swift.stride(from: 0, to: count, by: Int(Self.blockSize)) {
+                try check(arena, block, offset + UInt64(block))
+            }
+            meter.add(UInt64(count))
+        }
+        let cleared = try clear(behind: imageSize)
+        meter.finish()
+        return total + cleared
+    }
+
+    /// Behind the image nobody writes any more.
+    private func clear(behind imageSize: UInt64) throws -> UInt64 {
+        let zeros = AlignedBuffer(count: 1 << 20)
+        var written: UInt64 = 0
+        var position = imageSize.roundedDown(to: Self.blockSize)
+        while position < dense {
+            let count = min(UInt64(zeros.count), dense - position)
+            try transfer(.write, zeros, count: Int(count), at: position)
+            position += count
+            written += count
+        }
+        for offset in far where offset + Self.blockSize > imageSize {
+            try transfer(.write, zeros, count: Int(Self.blockSize), at: offset)
+            written += Self.blockSize
+        }
+        return written
+    }
+
+    private func forDense(_ body: (_ offset: UInt64, _ count: Int) throws -> Void) throws {
+        for offset in Swift.stride(from: 0, to: dense, by: 1 << 20) {
+            try target.monitor.checkCancelled()
+            try body(offset, Int(min(1 << 20, dense - offset)))
+        }
+    }
+
+    private func stamp(_ buffer: AlignedBuffer, _ start: Int, _ offset: UInt64) {
+        for position in Swift.stride(from: start, to: start + Int(Self.blockSize), by: 8) {
+            let word = word(offset, UInt64(position - start))
+            unsafe buffer.mutableBytes.storeBytes(of: word, toByteOffset: position, as: UInt64.self)
+        }
+    }
+
+    private func check(_ buffer: AlignedBuffer, _ start: Int, _ offset: UInt64) throws {
+        var isRight = true
+        for position in Swift.stride(from: start, to: start + Int(Self.blockSize), by: 8) {
+            let found = unsafe buffer.bytes.load(fromByteOffset: position, as: UInt64.self)
+            isRight = isRight && found == word(offset, UInt64(position - start))
+        }
+        guard !isRight else { return }
+        throw FlashlayerError(
+            .counterfeit,
+            "\(target.path) has less room than the \(ByteSize.describe(target.size)) that it claims, or loses data: "
+                + "what was written at byte \(offset) is not there",
+            advice: "do not use it; nothing of the image was written",
+            offset: offset
+        )
+    }
+
+    /// Never zero, and different in each block and each run.
+    private func word(_ offset: UInt64, _ position: UInt64) -> UInt64 {
+        ((offset &+ position &+ seed) &* 0x9E37_79B9_7F4A_7C15) | 1
+    }
+
+    private func transfer(
+        _ direction: Transfer.Direction,
+        _ buffer: AlignedBuffer,
+        count: Int,
+        at offset: UInt64
+    ) throws {
+        try target.queue.add(Transfer(direction, buffer, count: count, offset: offset))
+        try target.queue.finish()
+    }
+}

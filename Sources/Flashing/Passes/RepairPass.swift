@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Digests
+import DiskImages
+import Model
+
+/// Looks closer at chunks that were read back wrong, says what became of them, and writes them once more.
+struct RepairPass {
+    /// More wrong chunks than this are no accident.
+    static let limit = 64
+
+    let target: OpenTarget
+    let source: any ImageSource
+    let ends: ImageEnds
+    /// Of a block map, if there is one: a source that differs from it is not worth writing.
+    let trusted: ChunkDigestList?
+    /// How many chunks are read ahead.
+    let pool: ChunkPool
+
+    /// - Parameter writes: false only looks.
+    /// - Returns: the mismatches with all that is known of them now, and the bytes written.
+    /// - Throws: `digest-mismatch` when the image itself is not what its block map says.
+    func run(_ mismatches: [Mismatch], writes: Bool) throws -> (mismatches: [Mismatch], bytesWritten: UInt64) {
+        let byChunk = Dictionary(mismatches.map { ($0.chunk, $0) }) { first, _ in first }
+        var known = byChunk
+        var written: UInt64 = 0
+        let total = UInt64(byChunk.count) * ByteSize.chunk
+        var meter = ProgressMeter(.repair, total: total, target.monitor)
+        var settings = ReadingPass.Settings()
+        settings.wanted = Set(byChunk.keys)
+        let pass = ReadingPass(source, pool: pool, settings: settings)
+        guard let feed = pass.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
+        try pass.begin()
+        defer {
+            feed.close()
+            pass.cancel()
+        }
+        let found = AlignedBuffer(count: Int(ByteSize.chunk))
+        let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
+        while true {
+            try target.monitor.checkCancelled()
+            switch try feed.take(upTo: .milliseconds(100)) {
+            case .end: return (known.values.sorted { $0.offset < $1.offset }, written)
+            case .detached: throw FlashlayerError(.fault, "the only reader of an image was put off")
+            case .nothingYet: meter.beat()
+            case .piece(let piece):
+                if let chunk = piece.chunk {
+                    try checkSource(chunk)
+                    let seen = try look(at: chunk, found)
+                    if let seen, known[chunk.index]?.kind == .unknown { known[chunk.index] = seen }
+                }
+                guard writes else { continue }
+                for part in target.sectors(of: piece.body) {
+                    let start = piece.chunk.map { Int(part.lowerBound - $0.offset) } ?? 0
+                    let buffer = piece.chunk?.buffer ?? zeros
+                    for slice in part.slices(of: ByteSize.chunk) {
+                        let from = piece.chunk == nil ? 0 : start + Int(slice.lowerBound - part.lowerBound)
+                        try target.queue.add(
+                            Transfer(
+                                .write,
+                                buffer,
+                                start: from,
+                                count: slice.count,
+                                offset: slice.lowerBound,
+                                owner: piece.chunk
+                            )
+                        )
+                        written += UInt64(slice.count)
+                        try target.queue.finish()
+                    }
+                }
+                written += try clearEnds(within: piece.range, zeros)
+                meter.add(piece.byteCount)
+            }
+        }
+    }
+
+    private func checkSource(_ chunk: Chunk) throws {
+        guard let expected = trusted?[chunk.index] else { return }
+        guard try unsafe SHA256.digest(of: chunk.content) != expected else { return }
+        throw FlashlayerError(
+            .digestMismatch,
+            "\(source.facts.path) is not what its block map says, in the 4 MiB from byte \(chunk.offset) on",
+            advice: "copy or build it again; --no-bmap leaves the map out",
+            offset: chunk.offset
+        )
+    }
+
+    private func look(at chunk: Chunk, _ buffer: AlignedBuffer) throws -> Mismatch? {
+        try target.queue.add(
+            Transfer(.read, buffer, count: target.padded(chunk.length), offset: chunk.offset)
+        )
+        try target.queue.finish()
+        let content = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<chunk.length])
+        _ = unsafe ends.fill(into: content, at: chunk.offset)
+        return unsafe Mismatch(wanted: chunk.content, found: UnsafeRawBufferPointer(content), of: chunk)
+    }
+
+    /// Where the image's ends will be, zeros belong until the commit.
+    private func clearEnds(within range: Range<UInt64>, _ zeros: AlignedBuffer) throws -> UInt64 {
+        var written: UInt64 = 0
+        for end in ends.ranges {
+            let part = end.clamped(to: range)
+            guard !part.isEmpty else { continue }
+            let count = target.padded(part.count)
+            try target.queue.add(Transfer(.write, zeros, count: count, offset: part.lowerBound))
+            try target.queue.finish()
+            written += UInt64(count)
+        }
+        return written
+    }
+}
+
+extension OpenTarget {
+    /// Bodies start and end at whole MiB, or at the image's ends, which are left out: they are whole sectors already.
+    fileprivate func sectors(of body: [Range<UInt64>]) -> [Range<UInt64>] { body.filter { !$0.isEmpty } }
+}
+
+extension Range<UInt64> {
+    fileprivate func slices(of size: UInt64) -> [Range<UInt64>] {
+        stride(from: lowerBound, to: upperBound, by: Int(size)).map { $0..<Swift.min(upperBound, $0 + size) }
+    }
+}

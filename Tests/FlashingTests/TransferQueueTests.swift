@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import BlockDevices
+import Glibc
+import Model
+import Testing
+
+@testable import Flashing
+
+/// Answers each request as it was told to, in the order they came: what a kernel may do and seldom does.
+private final class ScriptedBackend: RequestBackend {
+    /// The result of the next request; what is not scripted succeeds in full.
+    var script: [Int]
+    /// Every request that reached the kernel: offset and bytes.
+    private(set) var requests: [DeviceRequest] = []
+    private var prepared: [DeviceRequest] = []
+    private var completions: [DeviceCompletion] = []
+
+    init(_ script: [Int] = []) {
+        self.script = script
+    }
+
+    func prepare(_ request: DeviceRequest) -> Bool {
+        prepared.append(request)
+        return true
+    }
+
+    func submit() {
+        for request in prepared {
+            requests.append(request)
+            let result = script.isEmpty ? Int(request.count) : script.removeFirst()
+            completions.append(DeviceCompletion(tag: request.tag, result: result))
+        }
+        prepared = []
+    }
+
+    func wait(milliseconds: Int) -> DeviceCompletion? {
+        completions.isEmpty ? nil : completions.removeFirst()
+    }
+}
+
+@Suite("The queue of a target")
+struct TransferQueueTests {
+    private let limits: QueueLimits = {
+        var limits = QueueLimits(RequestQueue(maximumRequest: 1 << 20, depth: 64), timeout: 1)
+        limits.timeout = .milliseconds(300)
+        return limits
+    }()
+
+    private func queue(_ backend: ScriptedBackend) -> TransferQueue {
+        TransferQueue(backend, descriptor: -1, path: "/dev/test", limits: limits)
+    }
+
+    private func write(_ queue: TransferQueue, count: Int, offset: UInt64 = 0) throws -> [Transfer] {
+        try queue.add(Transfer(.write, AlignedBuffer(count: count), count: count, offset: offset))
+        var done: [Transfer] = []
+        try queue.finish { done.append($0) }
+        return done
+    }
+
+    @Test("a transfer is cut into requests that cover it once, without a gap")
+    func split() throws {
+        let backend = ScriptedBackend()
+        let done = try write(queue(backend), count: (4 << 20) - 4096, offset: 1 << 20)
+        #expect(done.count == 1)
+        var position: UInt64 = 1 << 20
+        for request in backend.requests {
+            #expect(request.offset == position)
+            #expect(request.count <= 1 << 20)
+            position += request.count
+        }
+        #expect(position == (5 << 20) - 4096)
+    }
+
+    @Test("what the kernel cuts short is finished, and what it interrupts is done again")
+    func shortAndInterrupted() throws {
+        let backend = ScriptedBackend([512, -Int(EINTR), 4096, -Int(EAGAIN)])
+        let done = try write(queue(backend), count: 1 << 20)
+        #expect(done.count == 1)
+        // Each byte arrives: whatever was not done is asked for again, from where it stopped.
+        var covered = [(0, 512)]
+        for request in backend.requests.dropFirst() { covered.append((Int(request.offset), Int(request.count))) }
+        #expect(backend.requests.map(\.offset) == [0, 512, 512, 4608, 4608])
+        #expect(backend.requests.last?.count == UInt64((1 << 20) - 4608))
+        #expect(covered.count == 5)
+    }
+
+    @Test(
+        "an error says where, and what kind",
+        arguments: [
+            (EIO, ErrorCode.ioError), (ENODATA, .ioError), (ENODEV, .deviceGone), (ENXIO, .deviceGone),
+            (ENOSPC, .ioError),
+        ] as [(Int32, ErrorCode)]
+    )
+    func errors(errno: Int32, code: ErrorCode) throws {
+        let queue = queue(ScriptedBackend([1 << 20, -Int(errno)]))
+        let error = #expect(throws: FlashlayerError.self) { _ = try write(queue, count: 2 << 20, offset: 8 << 20) }
+        #expect(error?.code == code)
+        #expect(error?.offset == 9 << 20)
+    }
+
+    @Test("nothing written at all is the end of the device, not a success")
+    func endOfDevice() throws {
+        let error = #expect(throws: FlashlayerError.self) {
+            _ = try write(queue(ScriptedBackend([0])), count: 4096, offset: 4096)
+        }
+        #expect(error?.code == .ioError)
+        #expect(error?.offset == 4096)
+    }
+
+    @Test("a device that completes nothing is hung, and keeps the memory of what it was asked for")
+    func hang() throws {
+        final class Silent: RequestBackend {
+            func prepare(_ request: DeviceRequest) -> Bool { true }
+            func submit() {}
+            func wait(milliseconds: Int) -> DeviceCompletion? {
+                usleep(20_000)
+                return nil
+            }
+        }
+        weak var memory: AlignedBuffer?
+        do {
+            let queue = TransferQueue(Silent(), descriptor: -1, path: "/dev/test", limits: limits)
+            let buffer = AlignedBuffer(count: 4096)
+            memory = buffer
+            try queue.add(Transfer(.write, buffer, count: 4096, offset: 0))
+            let error = #expect(throws: FlashlayerError.self) { try queue.finish() }
+            #expect(error?.code == .timeout)
+            #expect(queue.isHung)
+        }
+        #expect(memory != nil)
+    }
+
+    @Test("an offload that is not there is told from one that fails")
+    func offload() throws {
+        let isZeroed = try queue(ScriptedBackend([0])).punchHole(0..<4096)
+        #expect(isZeroed)
+        let hasOffload = try queue(ScriptedBackend([-Int(EOPNOTSUPP)])).punchHole(0..<4096)
+        #expect(!hasOffload)
+        let error = #expect(throws: FlashlayerError.self) {
+            _ = try queue(ScriptedBackend([-Int(EIO)])).punchHole(4096..<8192)
+        }
+        #expect(error?.code == .ioError)
+        #expect(error?.offset == 4096)
+    }
+}
