@@ -20,18 +20,27 @@ package struct ImageScan: Sendable {
 
     package var blockMap: BlockMap { BlockMap(imageSize: size, chunks: chunkDigests) }
 
-    /// Reads the image, of any kind. Chunks are hashed on two threads, the whole on a third.
+    /// Reads the image, of any kind. Chunks are hashed on two threads, the whole on a third. Cancelling the task ends it.
     ///
     /// - Parameter onProgress: is given the bytes done; called from a thread of ours, for every piece.
-    /// - Throws: what the source throws; `interrupted` when `isCancelled` turned true.
+    /// - Throws: what the source throws; `interrupted`.
     package static func scan(
         _ source: any ImageSource,
         wholeDigest: Bool,
-        isCancelled: @escaping @Sendable () -> Bool = { false },
         onProgress: @escaping @Sendable (UInt64) -> Void = { _ in }
     ) async throws -> ImageScan {
-        try await onOwnThread(named: "scan-image") {
-            try scanNow(source, wholeDigest: wholeDigest, isCancelled: isCancelled, onProgress: onProgress)
+        let isCancelled = Monitor(false)
+        return try await withTaskCancellationHandler {
+            try await onOwnThread(named: "scan-image") {
+                try scanNow(
+                    source,
+                    wholeDigest: wholeDigest,
+                    isCancelled: { isCancelled.update { $0 } },
+                    onProgress: onProgress
+                )
+            }
+        } onCancel: {
+            isCancelled.update { $0 = true }
         }
     }
 

@@ -9,7 +9,6 @@ import Layers
 import Model
 import Programs
 import Resolution
-import Synchronization
 
 /// Where a build's results go: the image, and beside it its block map, its description and the build's log.
 package struct ImageOutput: Sendable {
@@ -152,27 +151,12 @@ package struct ImageOutput: Sendable {
     }
 
     private static func scan(_ source: any RandomAccessSource) async throws -> ImageScan {
-        let isCancelled = Flag()
         do {
-            return try await withTaskCancellationHandler {
-                try await ImageScan.scan(source, wholeDigest: true, isCancelled: { isCancelled.isSet })
-            } onCancel: {
-                isCancelled.set()
-            }
+            return try await ImageScan.scan(source, wholeDigest: true)
         } catch {
             // Whoever cancelled knows why.
             try Task.checkCancellation()
             throw error
-        }
-    }
-
-    private final class Flag: Sendable {
-        private let value = Atomic(false)
-
-        var isSet: Bool { value.load(ordering: .acquiring) }
-
-        func set() {
-            value.store(true, ordering: .releasing)
         }
     }
 }
