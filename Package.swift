@@ -25,11 +25,15 @@ extension Target.Dependency {
 /// System libraries. Each shim says what it adds to the library's own header, and why.
 let systemLibraries: [Target] = [
     .systemLibrary(name: "CBlkid", pkgConfig: "blkid", providers: [.apt(["libblkid-dev"])]),
+    .systemLibrary(name: "CBzip2", providers: [.apt(["libbz2-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CGuestfs", pkgConfig: "libguestfs", providers: [.apt(["libguestfs-dev"])]),
     .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CLinux"),
+    .systemLibrary(name: "CLzma", pkgConfig: "liblzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CUdev", pkgConfig: "libudev", providers: [.apt(["libudev-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
 ]
 
 /// The rooms, from the bottom up. An arrow points only downwards; `ModuleArrowsTests` holds that.
@@ -39,7 +43,12 @@ let rooms: [Target] = [
     .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
     .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
     .target(name: "Layers", dependencies: ["Model", "Digests", "CLinux", .toml]),
-    .target(name: "DiskImages", dependencies: ["Model", "Threads", "Digests", "Programs", "CLinux"]),
+    .target(
+        name: "DiskImages",
+        dependencies: [
+            "Model", "Threads", "Digests", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
+        ]
+    ),
     .target(name: "BlockDevices", dependencies: ["Model", "Threads", "CUdev", "CBlkid", "CLinux"]),
     .target(
         name: "Flashing",

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/types.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -63,6 +64,8 @@ static inline int flashlayer_fallocate(int fd, int mode, off_t offset, off_t len
     extern int fallocate(int, int, off_t, off_t);
     return fallocate(fd, mode, offset, length);
 }
+/// A counter of 0 that makes its descriptor readable once it is written to. See eventfd(2).
+static inline int flashlayer_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
 /// Names the calling thread, at most 15 bytes. See PR_SET_NAME in prctl(2).
 static inline void flashlayer_name_thread(const char *name) { (void)prctl(PR_SET_NAME, name, 0, 0, 0); }
 static inline unsigned flashlayer_major(uint64_t device) { return major(device); }

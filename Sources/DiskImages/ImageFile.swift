@@ -2,8 +2,10 @@
 // Copyright the flashlayer authors
 
 import CLinux
+import Digests
 import Glibc
 import Model
+import Threads
 
 /// An image file that is open for reading, past the page cache where the file system allows.
 ///
@@ -81,10 +83,26 @@ package final class ImageFile: Sendable {
     ///
     /// - Throws: `bad-image` when the file ends too early or cannot be read.
     package func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        try unsafe read(into: buffer, at: offset, mayBeDirect: true)
+    }
+
+    /// The same through the page cache, which reads ahead for whoever reads in order; see `expectReadingInOrder`.
+    func readCached(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws {
+        try unsafe read(into: buffer, at: offset, mayBeDirect: false)
+    }
+
+    /// Tells the kernel that the whole file will be read from its start; see POSIX_FADV_SEQUENTIAL.
+    func expectReadingInOrder() {
+        posix_fadvise(descriptor, 0, 0, Int32(POSIX_FADV_SEQUENTIAL))
+    }
+
+    private func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, mayBeDirect: Bool) throws {
         var done = 0
         while done < buffer.count {
             let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
-            let count = unsafe pread(suitable(for: rest, at: offset + UInt64(done)), rest, at: offset + UInt64(done))
+            let place = offset + UInt64(done)
+            let descriptor = mayBeDirect ? unsafe suitable(for: rest, at: place) : self.descriptor
+            let count = unsafe pread(descriptor, rest, at: place)
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else {
                 throw FlashlayerError.system(
@@ -123,6 +141,23 @@ package final class ImageFile: Sendable {
                 advice: "let nothing write to it, and run the command again"
             )
         }
+    }
+
+    /// Reads the whole file, on a thread of its own.
+    ///
+    /// - Throws: `digest-mismatch`, `source-changed`.
+    func compare(with sha256: Digest) async throws {
+        let found = try await onAbandonableThread(named: "hash-image") { [self] in
+            let bytes = FileOrigin(self).begin()
+            let buffer = AlignedBuffer(count: Int(ByteSize.mebibyte))
+            var hash = try SHA256()
+            while true {
+                let count = try unsafe bytes.read(into: buffer.mutableBytes)
+                if count == 0 { return hash.finish() }
+                unsafe hash.update(UnsafeRawBufferPointer(rebasing: buffer.bytes[..<count]))
+            }
+        }
+        guard found == sha256 else { throw FlashlayerError.wrongDigest(of: path, found: found, wanted: sha256) }
     }
 
     func truncated(at offset: UInt64) -> FlashlayerError {

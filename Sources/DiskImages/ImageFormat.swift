@@ -21,7 +21,8 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         if has(Array("conectix".utf8)) { return .vpc }
         if has([0x1F, 0x8B]) { return .gzip }
         if has([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00]) { return .xz }
-        if has([0x28, 0xB5, 0x2F, 0xFD]) { return .zstd }
+        // A skippable frame may come first, as pzstd(1) writes it: its last four bits are free.
+        if has([0x28, 0xB5, 0x2F, 0xFD]) || has([0x2A, 0x4D, 0x18], at: 1) && start[0] & 0xF0 == 0x50 { return .zstd }
         if has(Array("BZh".utf8)) { return .bzip2 }
         if has([0x4C, 0x55, 0x4B, 0x53, 0xBA, 0xBE]) { return .luks }
         return .raw
@@ -47,7 +48,11 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.
     package static func open(_ path: String) async throws -> any RandomAccessSource {
         let file = try ImageFile(path)
-        let format = detect(try file.prefix(probeLength))
+        return try await open(file, detect(try file.prefix(probeLength)))
+    }
+
+    static func open(_ file: ImageFile, _ format: ImageFormat) async throws -> any RandomAccessSource {
+        let path = file.path
         switch format {
         case .raw, .luks:
             return try RawSource(file)
@@ -56,8 +61,8 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         case .gzip, .xz, .zstd, .bzip2:
             throw FlashlayerError(
                 .unavailable,
-                "\(path) is compressed (\(format.rawValue)), which this version does not read",
-                advice: "unpack it first: \(format.unpackCommand) < \(path) > IMAGE.raw"
+                "\(path) is compressed (\(format.rawValue)) and can only be read from its start to its end",
+                advice: format.unpackAdvice(path)
             )
         case .vmdk, .vdi, .vhdx, .vpc:
             throw FlashlayerError(
@@ -75,12 +80,24 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
     }
 
-    private var unpackCommand: String {
+    /// Whether an image of this format is unpacked, or only received, from its start to its end.
+    var isStreamed: Bool {
         switch self {
-        case .xz: "xz -dc"
-        case .zstd: "zstd -dc"
-        case .bzip2: "bzip2 -dc"
-        default: "gzip -dc"
+        case .gzip, .xz, .zstd, .bzip2: true
+        case .qcow2, .vmdk, .vdi, .vhdx, .vpc, .luks, .raw: false
         }
+    }
+
+    /// What makes an image of a file that is packed so.
+    func unpackAdvice(_ name: String) -> String {
+        let command =
+            switch self {
+            case .gzip: "gzip -dc"
+            case .xz: "xz -dc"
+            case .zstd: "zstd -dc --long=31"
+            case .bzip2: "bzip2 -dc"
+            default: "cat"
+            }
+        return "unpack it first: \(command) \(name) > IMAGE"
     }
 }

@@ -13,7 +13,7 @@ package struct ImageReference: Codable, Sendable, Equatable {
         case none
     }
 
-    /// A path or a URL.
+    /// A path or a URL. The path of a pipe, such as `/proc/PID/fd/0`, is read once.
     package var location: String
     /// Of the file as it is stored; nil when nobody said.
     package var sha256: Digest?
@@ -27,12 +27,15 @@ package struct ImageReference: Codable, Sendable, Equatable {
 
     /// Opens the image, whatever its name says.
     ///
+    /// A file that can be read in any order is compared with its digest, as a whole, before this returns; any other
+    /// one while it is read.
+    ///
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`.
     package func open() async throws -> OpenImage {
         if BlockMap.isMap(location) {
             return OpenImage(source: nil, blockMap: try BlockMap(contentsOf: location), blockMapPath: location)
         }
-        let source = try await ImageFormat.open(location)
+        let source = try await openSource()
         guard let path = blockMapPath else { return OpenImage(source: source, blockMap: nil, blockMapPath: nil) }
         let map = try BlockMap(contentsOf: path)
         if let size = source.facts.size, size != map.imageSize {

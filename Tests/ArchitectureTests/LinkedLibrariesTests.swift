@@ -21,7 +21,7 @@ struct LinkedLibrariesTests {
         let libraries = try await Self.libraries()
         #expect(!libraries.contains { $0.contains("guestfs") }, "\(libraries)")
         #expect(libraries.count <= 14, "\(libraries)")
-        for needed in ["libcrypto", "libudev", "libblkid", "liburing"] {
+        for needed in ["libcrypto", "libudev", "libblkid", "liburing", "libz", "liblzma", "libzstd", "libbz2"] {
             #expect(libraries.contains { $0.hasPrefix(needed) }, "\(libraries)")
         }
     }

@@ -15,7 +15,9 @@ struct ModuleArrowsTests {
         "Programs": ["Model", "Threads", "Subprocess", "SystemPackage"],
         // Pure: reads folders, runs nothing.
         "Layers": ["Model", "Digests", "CLinux", "TOMLKit"],
-        "DiskImages": ["Model", "Threads", "Digests", "Programs", "CLinux"],
+        "DiskImages": [
+            "Model", "Threads", "Digests", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
+        ],
         "BlockDevices": ["Model", "Threads", "CUdev", "CBlkid", "CLinux"],
         "Flashing": [
             "Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux",
@@ -75,7 +77,8 @@ struct ModuleArrowsTests {
         "what is outside has one door",
         arguments: [
             ("Subprocess", "Programs"), ("CUdev", "BlockDevices"), ("CBlkid", "BlockDevices"),
-            ("CLibURing", "Flashing"), ("CCrypto", "Digests"), ("TOMLKit", "Layers"),
+            ("CLibURing", "Flashing"), ("CCrypto", "Digests"), ("CZlib", "DiskImages"), ("CLzma", "DiskImages"),
+            ("CZstd", "DiskImages"), ("CBzip2", "DiskImages"), ("TOMLKit", "Layers"),
             ("ArgumentParser", "FlashlayerCommands"),
         ]
     )

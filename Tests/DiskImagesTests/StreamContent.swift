@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import DiskImages
+import Model
+import Programs
+import Testing
+
+/// What a streamed image gives from its start to its end, taken in pieces of an odd size.
+func content(of source: (any ImageSource)?, piece: Int = 1_000_003) throws -> [UInt8] {
+    let source = try #require(source as? any StreamSource)
+    let stream = try source.open()
+    let buffer = AlignedBuffer(count: piece)
+    let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<piece])
+    var bytes: [UInt8] = []
+    while true {
+        let count = try unsafe stream.read(into: part)
+        unsafe bytes.append(contentsOf: part[..<count])
+        if count < piece { return bytes }
+    }
+}
+
+/// Runs a line of shell, in a folder.
+@discardableResult
+func shell(_ line: String, in folder: String) async throws -> String {
+    try await Program("bash", debianPackage: "bash").run(
+        ["-euo", "pipefail", "-c", line],
+        workingDirectory: folder,
+        failure: .fault
+    )
+}
+
+/// The error of opening an image and reading all of it; nil when there was none.
+func failure(_ reference: ImageReference) async -> FlashlayerError? {
+    do {
+        _ = try content(of: try await reference.open().source)
+        return nil
+    } catch {
+        return FlashlayerError(wrapping: error)
+    }
+}
