@@ -26,8 +26,8 @@ final class JobImage: Sendable {
         self.source = source
         self.targetCount = targetCount
         map = image.blockMap
-        readPool = ChunkPool(chunks: targetCount == 1 ? 8 : 14)
-        foundPool = ChunkPool(chunks: targetCount == 1 ? 8 : 16)
+        readPool = ChunkPool(chunks: targetCount == 1 ? 6 : 14)
+        foundPool = ChunkPool(chunks: targetCount == 1 ? 6 : 16)
         workers = try WorkerThreads()
         digests = needsDigests ? ChunkDigests(on: workers) : nil
     }
@@ -46,6 +46,13 @@ final class JobImage: Sendable {
         let length = min(Int(source.size), Int(ByteSize.mebibyte))
         let buffer = AlignedBuffer(count: length)
         try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
+    }
+
+    /// What most requests of a target use memory of.
+    ///
+    /// - Parameter reading: it is read as well as written.
+    func arenas(reading: Bool) -> [BufferArena] {
+        reading ? [readPool.arena, foundPool.arena] : [readPool.arena]
     }
 
     func share() -> ChunkShare { ChunkShare(of: foundPool, targets: targetCount) }

@@ -347,7 +347,7 @@ struct TargetRun: Sendable {
             timeout: job.timeout,
             targets: job.targets.count
         )
-        let backend = try TransferQueue.backend(arenas: [image.readPool.arena, image.foundPool.arena])
+        let backend = try TransferQueue.backend(arenas: image.arenas(reading: job.verifies))
         return OpenTarget(
             path: target.path,
             descriptor: descriptor,
