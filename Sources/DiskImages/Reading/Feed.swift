@@ -34,10 +34,12 @@ package final class Feed: Sendable {
 
     /// Pieces before this chunk are not wanted.
     let start: Int
+    let isWaitedFor: Bool
     private let state: Monitor<State>
 
-    init(start: Int) {
+    init(start: Int, isWaitedFor: Bool) {
         self.start = start
+        self.isWaitedFor = isWaitedFor
         state = Monitor(State(next: start))
     }
 

@@ -50,13 +50,15 @@ package final class ReadingPass: Sendable {
 
     /// Adds a reader.
     ///
-    /// - Parameter start: the first chunk that it wants; nil for all.
+    /// - Parameters:
+    ///   - start: the first chunk that it wants; nil for all.
+    ///   - isWaitedFor: the others wait for it, however long it takes.
     /// - Returns: nil when the pass has already handed that chunk out.
-    package func join(from start: Int? = nil) -> Feed? {
+    package func join(from start: Int? = nil, isWaitedFor: Bool = false) -> Feed? {
         state.withLock { state in
             let start = start ?? settings.start
             guard !state.hasEnded, start >= state.next else { return nil }
-            let feed = Feed(start: start)
+            let feed = Feed(start: start, isWaitedFor: isWaitedFor)
             state.feeds.append(feed)
             return feed
         }
@@ -234,7 +236,7 @@ package final class ReadingPass: Sendable {
     private func relieve(waiting: Duration) {
         let feeds = state.withLock { $0.feeds.filter(\.isOpen) }
         guard feeds.contains(where: { $0.isStarving(for: settings.patience) }) else { return }
-        let slow = feeds.filter { $0.backlog >= pool.chunks / 2 }
+        let slow = feeds.filter { !$0.isWaitedFor && $0.backlog >= pool.chunks / 2 }
         if isRepeatable {
             for feed in slow { feed.detach() }
         } else if waiting > settings.lastPatience {

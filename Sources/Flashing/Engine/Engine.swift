@@ -43,7 +43,16 @@ package struct Engine: Sendable {
 
     private func run() async {
         do {
+            // The image may have to be hashed first: that takes as long as it takes, and says nothing about the targets.
+            let pulse = Task {
+                while !Task.isCancelled {
+                    for index in job.targets.indices { emit(index, .alive) }
+                    try await Task.sleep(for: .seconds(1))
+                }
+            }
+            defer { pulse.cancel() }
             let opened = try await job.image.open()
+            pulse.cancel()
             switch job.mode {
             case .write: try await write(opened)
             case .verify: try await verify(opened)

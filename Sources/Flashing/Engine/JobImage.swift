@@ -55,5 +55,17 @@ final class JobImage: Sendable {
         reading ? [readPool.arena, foundPool.arena] : [readPool.arena]
     }
 
+    /// What to say of an image that its block map does not fit.
+    ///
+    /// - Parameter offset: of the chunk that is wrong, in bytes.
+    func mismatch(at offset: UInt64) -> FlashlayerError {
+        FlashlayerError(
+            .digestMismatch,
+            "\(source.facts.path) is not what its block map says, in the 4 MiB from byte \(offset) on",
+            advice: "copy or build it again; --no-bmap leaves the map out",
+            offset: offset
+        )
+    }
+
     func share() -> ChunkShare { ChunkShare(of: foundPool, targets: targetCount) }
 }

@@ -65,7 +65,7 @@ final class PassSchedule: Sendable {
     func observer() -> Feed? {
         state.update { state in
             if state.first == nil { state.first = self.pass(from: 0, pool: self.image.readPool) }
-            return state.first?.join()
+            return state.first?.join(isWaitedFor: true)
         }
     }
 

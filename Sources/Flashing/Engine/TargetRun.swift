@@ -78,7 +78,11 @@ struct TargetRun: Sendable {
     // MARK: - Writing to a device
 
     private func write(to identity: DeviceIdentity, _ result: inout FlashResult, _ isReady: inout Bool) throws {
-        let claim = try Claim(identity) { try monitor.checkCancelled() }
+        var pulse = Pulse(monitor)
+        let claim = try Claim(identity) {
+            pulse.beat()
+            try monitor.checkCancelled()
+        }
         if let size = image.size, size > claim.size {
             throw FlashlayerError(
                 .imageTooLarge,
@@ -164,7 +168,7 @@ struct TargetRun: Sendable {
         result.imageSize = written.imageSize
         if pass.isUntouched {
             if try ends.firstDifference(written.ends) == nil {
-                return try unchanged(written, start, &result)
+                return try unchanged(target, written, start, &result)
             }
             result.bytesWritten += try ends.wipe(imageSize: written.imageSize)
         }
@@ -199,8 +203,10 @@ struct TargetRun: Sendable {
         return ClaimedSize.isDoubtful(of: identity)
     }
 
-    /// The comparison has read every byte from the medium already.
+    /// The comparison has read every byte from the medium already. Where a block map spared the hashing of the image, it
+    /// is held to the map now.
     private func unchanged(
+        _ target: OpenTarget,
         _ written: (ends: ImageEnds, imageSize: UInt64),
         _ start: ContinuousClock.Instant,
         _ result: inout FlashResult
@@ -210,6 +216,9 @@ struct TargetRun: Sendable {
         result.bytesVerified = written.imageSize
         result.verifySeconds = start.elapsed
         if let trusted {
+            let pass = VerifyPass(target: target, buffers: image.share(), workers: image.workers, ends: nil)
+            let outcome = try pass.run(.digests(trusted, imageSize: written.imageSize))
+            if let first = outcome.mismatches.first { throw image.mismatch(at: first.offset) }
             result.imageDigest = try ImageDigest(chunks: trusted.all)
         } else if let digests = image.digests {
             result.imageDigest = try ImageDigest(chunks: try digests.finish().all)
@@ -282,10 +291,9 @@ struct TargetRun: Sendable {
                 let isAliased = try aliased(mismatches, pass.target, digests)
                 let repairing = RepairPass(
                     target: pass.target,
-                    source: image.source,
+                    image: image,
                     ends: written.ends,
-                    trusted: trusted,
-                    pool: image.readPool
+                    trusted: trusted
                 )
                 let (known, bytes) = try repairing.run(mismatches, writes: writes && !isAliased)
                 result.bytesWritten += bytes

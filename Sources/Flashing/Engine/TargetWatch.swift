@@ -11,6 +11,7 @@ final class TargetWatch: Sendable {
         var result: FlashResult?
         var lastEvent = ContinuousClock.now
         var wasTouched = false
+        var phase: FlashPhase?
     }
 
     private let job: FlashJob
@@ -45,7 +46,8 @@ final class TargetWatch: Sendable {
             switch event.event {
             case .finished(let result): subjects[event.target].result = result
             case .touched: subjects[event.target].wasTouched = true
-            case .phase, .progress, .warning, .alive: break
+            case .phase(let phase): subjects[event.target].phase = phase
+            case .progress, .warning, .alive: break
             }
             return true
         }
@@ -54,6 +56,8 @@ final class TargetWatch: Sendable {
     /// Targets that nothing was heard of for too long: their threads wait in the kernel.
     func giveUpSilent(after limit: Duration) {
         decide { subject, path in
+            // udev has its own time limit.
+            let limit = subject.phase == .settle ? limit + .seconds(15) : limit
             guard ContinuousClock.now - subject.lastEvent > limit else { return nil }
             return FlashlayerError(
                 .notResponding,

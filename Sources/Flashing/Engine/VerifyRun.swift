@@ -73,13 +73,7 @@ enum MapComparison {
     static func hold(_ image: JobImage) throws {
         guard let expected = image.map?.chunkDigests, let found = try image.digests?.finish() else { return }
         guard let wrong = expected.indices.first(where: { found[$0] != expected[$0] }) else { return }
-        let offset = UInt64(wrong) * ByteSize.chunk
-        throw FlashlayerError(
-            .digestMismatch,
-            "\(image.source.facts.path) is not what its block map says, in the 4 MiB from byte \(offset) on",
-            advice: "copy or build it again; --no-bmap leaves the map out",
-            offset: offset
-        )
+        throw image.mismatch(at: UInt64(wrong) * ByteSize.chunk)
     }
 }
 

@@ -25,6 +25,16 @@ struct Mismatch: Sendable, Equatable {
     var offset: UInt64
     var kind: Kind
 
+    /// Looks for what is not zero in a chunk that should be.
+    ///
+    /// - Returns: nil when all of it is zero.
+    init?(zeros found: Chunk) {
+        if unsafe found.content.isAllZero { return nil }
+        let zeros = AlignedBuffer(count: found.length)
+        let wanted = unsafe UnsafeRawBufferPointer(rebasing: zeros.bytes[..<found.length])
+        unsafe self.init(wanted: wanted, found: found.content, of: found)
+    }
+
     init(chunk: Int, offset: UInt64, kind: Kind) {
         self.chunk = chunk
         self.offset = offset

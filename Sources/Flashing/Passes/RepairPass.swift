@@ -11,12 +11,10 @@ struct RepairPass {
     static let limit = 64
 
     let target: OpenTarget
-    let source: any ImageSource
+    let image: JobImage
     let ends: ImageEnds
     /// Of a block map, if there is one: a source that differs from it is not worth writing.
     let trusted: ChunkDigestList?
-    /// How many chunks are read ahead.
-    let pool: ChunkPool
 
     /// - Parameter writes: false only looks.
     /// - Returns: the mismatches with all that is known of them now, and the bytes written.
@@ -29,7 +27,7 @@ struct RepairPass {
         var meter = ProgressMeter(.repair, total: total, target.monitor)
         var settings = ReadingPass.Settings()
         settings.wanted = Set(byChunk.keys)
-        let pass = ReadingPass(source, pool: pool, settings: settings)
+        let pass = ReadingPass(image.source, pool: image.readPool, settings: settings)
         guard let feed = pass.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
         try pass.begin()
         defer {
@@ -79,12 +77,7 @@ struct RepairPass {
     private func checkSource(_ chunk: Chunk) throws {
         guard let expected = trusted?[chunk.index] else { return }
         guard try unsafe SHA256.digest(of: chunk.content) != expected else { return }
-        throw FlashlayerError(
-            .digestMismatch,
-            "\(source.facts.path) is not what its block map says, in the 4 MiB from byte \(chunk.offset) on",
-            advice: "copy or build it again; --no-bmap leaves the map out",
-            offset: chunk.offset
-        )
+        throw image.mismatch(at: chunk.offset)
     }
 
     private func look(at chunk: Chunk, _ buffer: AlignedBuffer) throws -> Mismatch? {

@@ -58,13 +58,11 @@ struct VerifyPass {
             let expected = digests[index]
             try reading.read(found) { [ends] mismatches in
                 mismatches.note(endsFault: ends?.put(into: found), found)
-                let isRight =
-                    if found.length == Int(ByteSize.chunk), expected == zeros {
-                        unsafe found.content.isAllZero
-                    } else {
-                        try unsafe SHA256.digest(of: found.content) == expected
-                    }
-                if !isRight { mismatches.add(Mismatch(chunk: index, offset: found.offset, kind: found.emptyOrUnknown)) }
+                if found.length == Int(ByteSize.chunk), expected == zeros {
+                    mismatches.add(Mismatch(zeros: found))
+                } else if try unsafe SHA256.digest(of: found.content) != expected {
+                    mismatches.add(Mismatch(chunk: index, offset: found.offset, kind: found.emptyOrUnknown))
+                }
             }
         }
         var outcome = try reading.finish()
@@ -115,10 +113,7 @@ struct VerifyPass {
         for index in piece.chunks where !skipped(index) {
             let start = UInt64(index) * ByteSize.chunk
             let found = try reading.buffer(index, Int(min(ByteSize.chunk, piece.range.upperBound - start)))
-            try reading.read(found) { mismatches in
-                guard let position = unsafe found.content.firstNonZero else { return }
-                mismatches.add(Mismatch(chunk: index, offset: found.offset + UInt64(position), kind: .stale))
-            }
+            try reading.read(found) { mismatches in mismatches.add(Mismatch(zeros: found)) }
         }
     }
 
@@ -220,11 +215,4 @@ extension ImageEnds {
 
 extension Chunk {
     fileprivate var emptyOrUnknown: Mismatch.Kind { unsafe content.isAllZero ? .zeroed : .unknown }
-}
-
-extension UnsafeRawBufferPointer {
-    /// The first byte that is not zero.
-    fileprivate var firstNonZero: Int? {
-        unsafe isAllZero ? nil : firstIndex { $0 != 0 }
-    }
 }
