@@ -174,6 +174,10 @@ struct WritePass: ~Copyable {
             meter.beat()
             return try target.monitor.checkCancelled()
         }
+        try judge(done)
+    }
+
+    private mutating func judge(_ done: Transfer) throws {
         switch done.owner {
         case let comparison as Comparison:
             for part in comparison.body where comparison.differs(in: part) {
@@ -207,7 +211,11 @@ struct WritePass: ~Copyable {
     private mutating func touch() throws {
         guard isUntouched else { return }
         isUntouched = false
+        // Wiping waits for all that is in flight, and looks at none of it: what was read for a comparison is kept.
+        var read: [Transfer] = []
+        try target.queue.finish { read.append($0) }
         bytesWritten += try open()
+        for done in read { try judge(done) }
     }
 }
 
