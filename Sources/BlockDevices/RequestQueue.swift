@@ -17,6 +17,17 @@ package struct RequestQueue: Sendable, Equatable {
         self.depth = depth
     }
 
+    /// Whether a USB stick takes one command at a time, as the bulk-only protocol has it: more in flight only makes it
+    /// harder to stop, and some readers stall. UAS is another driver, and likes depth.
+    package static func servesOneAtATime(_ device: UInt64) -> Bool {
+        let tree = FileTree()
+        let parts = tree.resolved("/sys/dev/block/\(DeviceNumber(device))").split(separator: "/")
+        guard let host = parts.first(where: { $0.hasPrefix("host") && $0.dropFirst(4).allSatisfy(\.isNumber) }) else {
+            return false
+        }
+        return tree.text("/sys/class/scsi_host/\(host)/proc_name") == "usb-storage"
+    }
+
     /// - Parameter device: `st_rdev` of the disk. What sysfs does not tell is taken to be small.
     package init(of device: UInt64) {
         let folder = "/sys/dev/block/\(DeviceNumber(device))/queue"

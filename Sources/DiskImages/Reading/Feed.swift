@@ -26,8 +26,8 @@ package final class Feed: Sendable {
         var pieces: [ImagePiece] = []
         var ending: Ending?
         var isClosed = false
-        /// Since when somebody asks for a piece and there is none.
-        var hungrySince: ContinuousClock.Instant?
+        /// Somebody asked for a piece, and there was none.
+        var isHungry = false
         /// The chunk behind the last one that was handed out.
         var next: Int
     }
@@ -49,12 +49,12 @@ package final class Feed: Sendable {
             if !state.pieces.isEmpty {
                 let piece = state.pieces.removeFirst()
                 state.next = piece.chunks.upperBound
-                state.hungrySince = nil
+                state.isHungry = false
                 return .success(.piece(piece))
             }
             switch state.ending {
             case nil:
-                state.hungrySince = state.hungrySince ?? .now
+                state.isHungry = true
                 return nil
             case .done(let ends, let size): return .success(.end(ends, imageSize: size))
             case .detached(let index): return .success(.detached(from: index))
@@ -79,19 +79,14 @@ package final class Feed: Sendable {
     /// How many pieces wait here.
     var backlog: Int { state.update { $0.pieces.count } }
 
-    /// Whether it has been waiting for a piece for longer than `patience`.
-    func isStarving(for patience: Duration) -> Bool {
-        state.update { state in
-            guard !state.isClosed, state.ending == nil, let since = state.hungrySince else { return false }
-            return ContinuousClock.now - since > patience
-        }
-    }
+    /// Whether somebody asked for a piece, and there was none.
+    var isHungry: Bool { state.update { !$0.isClosed && $0.ending == nil && $0.isHungry } }
 
     func put(_ piece: ImagePiece) {
         state.update { state in
             guard !state.isClosed, state.ending == nil, piece.chunks.upperBound > start else { return }
             state.pieces.append(piece)
-            state.hungrySince = nil
+            state.isHungry = false
         }
     }
 

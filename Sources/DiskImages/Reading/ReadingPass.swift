@@ -18,7 +18,7 @@ package final class ReadingPass: Sendable {
         package var wanted: Set<Int>?
         /// Gets the digest of every piece.
         package var digests: ChunkDigests?
-        /// How long a feed may keep the others waiting.
+        /// How long the slow ones may keep the others waiting, all in all, beyond a twentieth of the time.
         package var patience = Duration.seconds(1)
         /// How long a feed may keep the others waiting when there is no other pass to put it off to.
         package var lastPatience = Duration.seconds(30)
@@ -31,6 +31,9 @@ package final class ReadingPass: Sendable {
         /// The chunk that is handed out next.
         var next: Int
         var hasEnded = false
+        /// How long a fast feed had nothing because a slow one held all buffers.
+        var lost = Duration.zero
+        var begun = ContinuousClock.now
     }
 
     private let source: any ImageSource
@@ -68,6 +71,7 @@ package final class ReadingPass: Sendable {
     ///
     /// - Parameter onEnd: is called on the pass's thread once nothing more will come.
     package func begin(onEnd: @escaping @Sendable () -> Void = {}) throws {
+        state.withLock { $0.begun = .now }
         _ = try OwnThread(named: "read-image") { [self] in
             do {
                 let (ends, size) =
@@ -222,22 +226,38 @@ package final class ReadingPass: Sendable {
 
     /// Blocks until a buffer is free; whoever holds too many of them for too long loses its feed.
     private func buffer() throws -> AlignedBuffer {
+        if let buffer = pool.takeIfPresent() { return buffer }
         let start = ContinuousClock.now
+        var last = start
         while true {
-            if let buffer = pool.take(upTo: .milliseconds(50)) { return buffer }
+            let buffer = pool.take(upTo: .milliseconds(50))
+            let now = ContinuousClock.now
+            relieve(lost: now - last, waiting: now - start)
+            last = now
+            if let buffer { return buffer }
             try checkCancelled()
-            relieve(waiting: ContinuousClock.now - start)
         }
     }
 
     private var isRepeatable: Bool { (source as? any StreamSource)?.isRepeatable ?? true }
 
     /// Detaches or ends the feeds that the others wait for.
-    private func relieve(waiting: Duration) {
+    ///
+    /// - Parameters:
+    ///   - lost: how long the reader had to wait since it looked the last time.
+    ///   - waiting: for how long it waits for one buffer.
+    private func relieve(lost: Duration, waiting: Duration) {
         let feeds = state.withLock { $0.feeds.filter(\.isOpen) }
-        guard feeds.contains(where: { $0.isStarving(for: settings.patience) }) else { return }
+        guard feeds.contains(where: \.isHungry) else { return }
+        let isTooMuch = state.withLock { state in
+            state.lost += lost
+            return state.lost > settings.patience + (ContinuousClock.now - state.begun) / 20
+        }
+        guard isTooMuch else { return }
         let slow = feeds.filter { !$0.isWaitedFor && $0.backlog >= pool.chunks / 2 }
         if isRepeatable {
+            guard !slow.isEmpty else { return }
+            state.withLock { $0.lost = .zero }
             for feed in slow { feed.detach() }
         } else if waiting > settings.lastPatience {
             let error = FlashlayerError(

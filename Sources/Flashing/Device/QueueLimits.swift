@@ -15,8 +15,14 @@ struct QueueLimits: Sendable {
     /// be killed when the device hangs.
     ///
     /// - Parameters:
+    ///   - device: `st_rdev` of the disk.
     ///   - timeout: seconds.
     ///   - targets: how many share our memory.
+    init(device: UInt64, timeout: Int, targets: Int) {
+        self.init(RequestQueue(of: device), timeout: timeout, targets: targets)
+        if RequestQueue.servesOneAtATime(device) { bytesInFlight = min(bytesInFlight, 2 * requestSize) }
+    }
+
     init(_ queue: RequestQueue, timeout: Int, targets: Int = 1) {
         let largest = min(1 << 20, max(64 << 10, queue.maximumRequest))
         // A power of two: chunks are cut into equal parts.

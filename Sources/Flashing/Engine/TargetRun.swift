@@ -351,7 +351,7 @@ struct TargetRun: Sendable {
     private func open(_ claim: borrowing Claim) throws -> OpenTarget {
         let descriptor = claim.descriptor
         let limits = QueueLimits(
-            RequestQueue(of: claim.identity.deviceNumber),
+            device: claim.identity.deviceNumber,
             timeout: job.timeout,
             targets: job.targets.count
         )

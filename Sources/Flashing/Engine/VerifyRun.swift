@@ -91,7 +91,7 @@ final class ReadingTarget {
         var sectorSize: Int32 = 512
         _ = unsafe flashlayer_blksszget(descriptor, &sectorSize)
         let limits = QueueLimits(
-            RequestQueue(of: identity.deviceNumber),
+            device: identity.deviceNumber,
             timeout: job.timeout,
             targets: job.targets.count
         )
