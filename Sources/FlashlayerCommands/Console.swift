@@ -8,11 +8,12 @@ import Synchronization
 
 /// What a person sees: everything goes to standard error, so that standard output holds nothing but the answer.
 ///
-/// On a terminal the last line is a status that is redrawn in place; elsewhere it is left out, and whoever reports
+/// On a terminal the last lines are a status that is redrawn in place; elsewhere it is left out, and whoever reports
 /// progress prints a plain line now and then.
 final class Console: Sendable {
     private struct State {
-        var statusShown = false
+        /// The lines at the bottom of the terminal, as they were drawn.
+        var status: [String] = []
         var log: FileDescriptor?
     }
 
@@ -53,14 +54,37 @@ final class Console: Sendable {
         show(style("warning: ", .yellow) + line, unless: false)
     }
 
+    /// One target of several that failed, shown even with `--quiet`; the last word of the command is another.
+    func fail(_ error: FlashlayerError, about name: String) {
+        let message = error.message.contains(name) ? error.message : "\(name): \(error.message)"
+        let advice = error.advice.map { "\n  \($0)" } ?? ""
+        show(style("error: ", .red) + "\(message) [\(error.code.rawValue)]\(advice)", unless: false)
+    }
+
     /// Redraws the line at the bottom of a terminal; nothing elsewhere.
     func status(_ line: String) {
+        status([line])
+    }
+
+    /// Redraws the lines at the bottom of a terminal; nothing elsewhere. Each is cut to the terminal's width, and those
+    /// that find no room are counted.
+    func status(_ lines: [String]) {
         guard isTerminal, !isQuiet else { return }
+        let (width, height) = Self.size
+        var lines = lines.map { String($0.prefix(width)) }
+        let room = max(1, height - 1)
+        if lines.count > room {
+            let hidden = lines.count - room + 1
+            lines = lines.prefix(room - 1) + [String("and \(hidden) more".prefix(width))]
+        }
         state.withLock { state in
-            Self.write("\r\u{1B}[K" + line.prefix(Self.width))
-            state.statusShown = true
+            Self.write(StatusLines.redrawing(state.status, as: lines, width: width))
+            state.status = lines
         }
     }
+
+    /// Columns of the terminal that a line may fill.
+    var width: Int { Self.size.width }
 
     func clearStatus() {
         state.withLock { Self.clear(&$0) }
@@ -109,15 +133,18 @@ final class Console: Sendable {
     }
 
     private static func clear(_ state: inout State) {
-        if state.statusShown { write("\r\u{1B}[K") }
-        state.statusShown = false
+        guard !state.status.isEmpty else { return }
+        write(StatusLines.redrawing(state.status, as: [], width: size.width))
+        state.status = []
     }
 
-    private static var width: Int {
+    /// The last column stays free, so that no line wraps.
+    private static var size: (width: Int, height: Int) {
         var size = winsize()
         // SAFETY: TIOCGWINSZ fills the structure it is given; see ioctl_tty(2).
         let failed = unsafe withUnsafeMutablePointer(to: &size) { unsafe ioctl(2, UInt(TIOCGWINSZ), $0) } != 0
-        return failed || size.ws_col < 20 ? 79 : Int(size.ws_col) - 1
+        let width = failed || size.ws_col < 2 ? 80 : Int(size.ws_col)
+        return (width - 1, failed || size.ws_row == 0 ? 24 : Int(size.ws_row))
     }
 
     private static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) {

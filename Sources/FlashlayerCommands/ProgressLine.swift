@@ -6,12 +6,16 @@ import Model
 
 /// How far a long piece of work is, for a person: a bar, the share, the rate, the time left.
 struct ProgressLine: Sendable {
+    /// Columns; none of it where a line has little room.
     private static let barWidth = 24
+    private static let roomForBar = 90
 
     private var samples: [(time: ContinuousClock.Instant, bytes: UInt64)] = []
 
-    /// - Parameter title: what is being done, such as "write".
-    mutating func line(_ title: String, done: UInt64, total: UInt64?) -> String {
+    /// - Parameters:
+    ///   - title: what is being done, such as "write".
+    ///   - width: columns that there are; the bar is left out where the rest needs them.
+    mutating func line(_ title: String, done: UInt64, total: UInt64?, width: Int = .max) -> String {
         let now = ContinuousClock.now
         samples.append((now, done))
         // The rate of the last ten seconds: what is happening now, without the jitter of single requests.
@@ -20,10 +24,11 @@ struct ProgressLine: Sendable {
             let rate = bytesPerSecond.map { "  \(Self.describe(rate: $0))" } ?? ""
             return "\(title.padding(to: 7)) \(ByteSize.describe(done))\(rate)"
         }
-        let share = total == 0 ? 1 : Double(done) / Double(total)
+        let share = total == 0 ? 1 : min(1, Double(done) / Double(total))
         let filled = Int(share * Double(Self.barWidth))
         let bar = String(repeating: "#", count: filled) + String(repeating: "-", count: Self.barWidth - filled)
-        var line = "\(title.padding(to: 7)) [\(bar)] \(String(Int(share * 100)).padding(to: 3, left: true))%"
+        var line = title.padding(to: 7) + (width < Self.roomForBar ? "" : " [\(bar)]")
+        line += " \(String(Int(share * 100)).padding(to: 3, left: true))%"
         line += "  \(ByteSize.describe(done)) of \(ByteSize.describe(total))"
         if let rate = bytesPerSecond, rate > 0 {
             line += "  \(Self.describe(rate: rate))"

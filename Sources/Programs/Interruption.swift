@@ -24,6 +24,7 @@ package final class Interruption: Sendable {
                 Program.killAll()
                 _exit(number == SIGINT ? 130 : 143)
             }
+            Interruption.latest.withLock { $0 = number }
             cancel.withLock { $0 }?()
         }
     }
@@ -69,10 +70,18 @@ package final class Interruption: Sendable {
         } catch is CancellationError {
             throw error ?? FlashlayerError(.interrupted, "interrupted")
         } catch let failure as FlashlayerError where failure.code == .interrupted {
-            // Whoever was interrupted does not know by which signal.
-            throw FlashlayerError(error?.code ?? .interrupted, failure.message, advice: failure.advice)
+            throw Self.named(failure)
         }
     }
+
+    /// An interruption by its own name: whoever was interrupted does not know by which signal. Signals reach the process,
+    /// and not one of its tasks.
+    package static func named(_ error: FlashlayerError) -> FlashlayerError {
+        guard error.code == .interrupted, let number = latest.withLock({ $0 }), number != SIGINT else { return error }
+        return FlashlayerError(.terminated, error.message, advice: error.advice, offset: error.offset)
+    }
+
+    private static let latest = Mutex<Int32?>(nil)
 
     /// What a signal means as an error; nil when none came.
     package var error: FlashlayerError? {

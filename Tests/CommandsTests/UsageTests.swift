@@ -34,7 +34,7 @@ struct UsageTests {
             Wrong("_engin", 64, "usage", "there is no command '_engin'"),
             Wrong("--frobnicate", 64, "usage", "unknown option '--frobnicate'"),
             Wrong("write", 64, "usage", "flashlayer write <image> <target>"),
-            Wrong("write image.raw", 64, "usage", "'<target>'"),
+            Wrong("write image.raw", 64, "usage", "<target>"),
             Wrong("write image.raw /dev/null --yess", 64, "usage", "'--yes'"),
             Wrong("write image.raw /dev/null --timeout 0", 64, "usage", "--timeout"),
             Wrong("write image.raw /dev/null --timeout 9223372036854775807", 64, "usage", "86400"),

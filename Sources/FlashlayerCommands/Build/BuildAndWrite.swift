@@ -13,20 +13,20 @@ import Resolution
 struct BuildAndWrite: Operation {
     static let configuration = CommandConfiguration(
         commandName: "build-and-write",
-        abstract: "Build an image and write it to a disk, proving every byte: the main job.",
-        usage: "flashlayer build-and-write <target> [--project <folder>] [--yes] [<option> ...]",
+        abstract: "Build an image and write it to disks, proving every byte: the main job.",
+        usage: "flashlayer build-and-write <target> ... [--project <folder>] [--yes] [<option> ...]",
         discussion: """
-            The disk is checked and you type its name before the build starts, so that nothing waits for you afterwards. \
-            When the image is ready, the disk must still be the one that you chose; then it is written and read back \
-            as by 'flashlayer write'. The image stays in the current folder, as 'flashlayer build' leaves it.
+            The disks are checked and you type their names before the build starts, so that nothing waits for you \
+            afterwards. When the image is ready, they must still be those that you chose; then they are written and \
+            read back as by 'flashlayer write'. The image stays in the current folder, as 'flashlayer build' leaves it.
 
               flashlayer build-and-write /dev/sdb --project examples/kiosk
               flashlayer build-and-write /dev/loop0 --allow virtual --yes
             """
     )
 
-    @Argument(help: "The disk, such as /dev/sdb: a whole disk, not a partition.")
-    var target: String
+    @Argument(help: ArgumentHelp("The disks, such as /dev/sdb: whole disks, not partitions.", valueName: "target"))
+    var targets: [String]
 
     @Option(
         help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder")
@@ -48,8 +48,12 @@ struct BuildAndWrite: Operation {
     var emitsSummary: Bool { flash.engine.json }
 
     func perform(_ console: Console) async throws {
-        let run = FlashRun(options: flash, console: console)
-        _ = try flash.allowed()
+        let allowed = try flash.allowed()
+        let run = try FlashRun("build-and-write", targets: targets, flash.engine, console)
+        try await run.accounted { try await perform(run, allowed, console) }
+    }
+
+    private func perform(_ run: FlashRun, _ allowed: Set<ErrorCode>, _ console: Console) async throws {
         let cache = try Cache()
         let secrets = try build.buildSecrets()
         let format = try format ?? Build.format(of: output)
@@ -58,8 +62,12 @@ struct BuildAndWrite: Operation {
         let output = Build.place(output, format: format, name: plan.outputName)
         let files = [output.path, cache.path] + plan.baseFiles
 
-        let chosen = try await run.judge(target, expectedSize: try await expectedSize(plan), files: files)
-        try run.confirm(chosen)
+        let chosen = try await run.judge(
+            expectedSize: try await expectedSize(plan),
+            files: files,
+            allowed: allowed
+        )
+        if !flash.yes { try run.confirm(chosen) }
 
         let imageBuild = ImageBuild(
             resolved,
@@ -73,16 +81,17 @@ struct BuildAndWrite: Operation {
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
 
-        let source = try await ImageFormat.open(result.image)
-        let disk = try await run.judge(target, image: source.facts, files: files + source.files)
-        guard disk.identity == chosen.identity else {
+        let image = try await run.open(result.image)
+        let targets = try await run.judge(image: image.facts, files: files + image.files, allowed: allowed)
+        for (before, now) in zip(chosen, targets) where before.target != now.target {
             throw FlashlayerError(
                 .changed,
-                "\(target) is not the disk any more that was chosen before the build",
-                advice: "nothing was written to it; choose again: flashlayer write \(result.image) \(target)"
+                "\(before.path) is not the disk any more that was chosen before the build",
+                advice: "nothing was written; choose again: flashlayer write \(result.image) \(before.path)"
             )
         }
-        try await run.write(source.facts, to: disk, expecting: result.imageDigest)
+        let job = flash.job(image.reference, targets: targets.map(\.target))
+        try await run.run(job, image, targets, expecting: result.imageDigest)
     }
 
     /// Bytes of the image that will be built; a base image that is not enlarged keeps its size.

@@ -16,8 +16,9 @@ struct Confirmation {
 
     /// Shows what will be lost and has the device's name typed.
     ///
+    /// - Parameter position: which of several it is, "2 of 3".
     /// - Throws: `usage` without a terminal, `declined` for any other answer.
-    func ask(for disk: Disk) throws {
+    func ask(for disk: Disk, position: String? = nil) throws {
         // The terminal, not standard input, which may be a pipe that knows nothing of disks.
         let terminal = unsafe open("/dev/tty", O_RDWR | O_CLOEXEC)
         guard terminal >= 0 else {
@@ -31,7 +32,7 @@ struct Confirmation {
         let name = disk.path.split(separator: "/").last.map(String.init) ?? disk.path
         let text = """
 
-            Everything on this disk will be lost:
+            Everything on this disk will be lost\(position.map { " (\($0))" } ?? ""):
 
             \(Self.description(of: disk))
 

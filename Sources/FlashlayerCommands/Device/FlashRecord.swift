@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import BlockDevices
 import Digests
 import Flashing
 import FoundationEssentials
@@ -22,10 +23,23 @@ enum FlashRecord {
     struct Target: Encodable {
         let path: String
         @Nullable var diskseq: UInt64?
-        let size: UInt64
+        @Nullable var size: UInt64?
         @Nullable var serial: String?
         @Nullable var vendor: String?
         @Nullable var model: String?
+        @Nullable var transport: String?
+        @Nullable var port: String?
+
+        init(_ target: ChosenTarget) {
+            path = target.path
+            diskseq = target.disk?.diskseq
+            size = target.disk?.size
+            serial = target.disk?.serial
+            vendor = target.disk?.vendor
+            model = target.disk?.model
+            transport = target.disk?.transport.rawValue
+            port = target.disk?.port
+        }
     }
 
     struct Image: Encodable {
@@ -58,6 +72,14 @@ enum FlashRecord {
         let bytesDone: UInt64
         @Nullable var bytesTotal: UInt64?
         @Nullable var bytesPerSecond: UInt64?
+
+        init(target: String, _ progress: FlashProgress, bytesPerSecond: UInt64?) {
+            self.target = target
+            phase = progress.phase
+            bytesDone = progress.bytesDone
+            bytesTotal = progress.bytesTotal
+            self.bytesPerSecond = bytesPerSecond
+        }
     }
 
     struct Warning: Encodable {

@@ -2,145 +2,256 @@
 // Copyright the flashlayer authors
 
 import Flashing
+import FoundationEssentials
 import Model
 import Synchronization
 
-/// Tells a job's course: JSON lines on standard output, or a status line and a few sentences for a person.
+/// Tells a job's course: JSON lines on standard output, or a status line for each target and a few sentences for a
+/// person. Keeps what the report needs.
 final class FlashReporter: Sendable {
-    private struct State {
+    private struct Subject {
+        /// As the user named it, then the device's path.
+        var name: String
+        var found: ChosenTarget?
         var progress = ProgressLine()
         var phase: FlashPhase?
         var last: FlashProgress?
         var lastSaid = ContinuousClock.now
         /// When `--json` last told of progress.
         var lastProgress: ContinuousClock.Instant?
+        /// At the bottom of a terminal.
+        var status: String?
+        var result: FlashResult?
+    }
+
+    private struct State {
+        var subjects: [Subject]
+        var image: ImageChoice?
+        var job: FlashJob?
     }
 
     /// Readers of the lines are told of progress at most so often.
     private static let interval = Duration.milliseconds(250)
+    /// And at least once in ten seconds.
+    private static let silence = Duration.seconds(8)
 
-    private let target: String
+    private let command: String
+    private let start = Date()
     private let json: Bool
     private let console: Console
-    private let state = Mutex(State())
+    private let isAlone: Bool
+    private let state: Mutex<State>
 
-    init(target: String, json: Bool, console: Console) {
-        self.target = target
+    init(command: String, targets: [String], json: Bool, console: Console) {
+        self.command = command
         self.json = json
         self.console = console
+        isAlone = targets.count == 1
+        state = Mutex(State(subjects: targets.map { Subject(name: $0) }))
     }
 
-    func report(_ event: FlashEvent) {
-        switch event {
-        case .phase(let phase):
-            state.withLock { state in
-                state.phase = phase
-                state.last = nil
-                state.progress.restart()
-                state.lastSaid = .now
-            }
-            if json {
-                emit("phase", FlashRecord.Phase(target: target, phase: phase))
-            } else {
-                console.detail("\(target): \(phase.rawValue)")
-                if phase == .flush || phase == .settle || phase == .probe { console.status("\(phase.rawValue) ...") }
-            }
-        case .progress(let progress): show(progress)
+    func found(_ target: ChosenTarget, at index: Int) {
+        state.withLock { state in
+            state.subjects[index].found = target
+            state.subjects[index].name = target.path
+        }
+    }
+
+    /// The job is handed to the engine.
+    func begin(_ job: FlashJob, _ image: ImageChoice, _ targets: [ChosenTarget]) {
+        state.withLock { state in
+            state.image = image
+            state.job = job
+            for index in state.subjects.indices { state.subjects[index].lastSaid = .now }
+        }
+        if json {
+            let plan = FlashRecord.Plan(image: .init(image.facts), targets: targets.map { .init($0) })
+            emit("plan", plan)
+        }
+    }
+
+    /// The image is known, though nothing may come of it.
+    func opened(_ image: ImageChoice) {
+        state.withLock { $0.image = image }
+    }
+
+    // MARK: - Events
+
+    func report(_ event: TargetEvent) {
+        let index = event.target
+        switch event.event {
+        case .phase(let phase): enter(phase, index)
+        case .progress(let progress): show(progress, index)
         case .warning(let message):
-            if json { emit("warning", FlashRecord.Warning(target: target, message: message)) }
-            console.warn("\(target): \(message)")
+            let name = name(index)
+            if json { emit("warning", FlashRecord.Warning(target: name, message: message)) }
+            console.warn(message.contains(name) ? message : "\(name): \(message)")
         case .finished, .touched, .alive: break
         }
     }
 
-    /// Says again where the job stands: a reader of the lines hears of a job that is waiting at least once in ten
-    /// seconds.
+    /// Says again where the targets stand: a reader of the lines hears of one that waits at least once in ten seconds.
     func heartbeat() {
-        let (last, phase, silence) = state.withLock { ($0.last, $0.phase, ContinuousClock.now - $0.lastSaid) }
-        guard silence > .seconds(8) else { return }
-        if let last {
-            show(last)
-        } else if let phase {
+        let waiting = state.withLock { state in
+            state.subjects.indices.filter { index in
+                let subject = state.subjects[index]
+                return subject.result == nil && ContinuousClock.now - subject.lastSaid > Self.silence
+            }
+        }
+        for index in waiting {
+            if let last = state.withLock({ $0.subjects[index].last }) {
+                show(last, index)
+                continue
+            }
             // A phase that cannot tell how far it is: it waits for the device.
-            state.withLock { $0.lastSaid = .now }
+            let (name, phase) = state.withLock { state in
+                state.subjects[index].lastSaid = .now
+                return (state.subjects[index].name, state.subjects[index].phase ?? .probe)
+            }
             if json {
-                emit(
-                    "progress",
-                    FlashRecord.Progress(
-                        target: target,
-                        phase: phase,
-                        bytesDone: 0,
-                        bytesTotal: nil,
-                        bytesPerSecond: nil
-                    )
-                )
+                let progress = FlashProgress(phase: phase, bytesDone: 0, bytesTotal: nil)
+                emit("progress", FlashRecord.Progress(target: name, progress, bytesPerSecond: nil))
             } else if !console.isTerminal {
-                console.say("\(target): \(phase.rawValue) ...")
+                console.say("\(name): \(phase.rawValue) ...")
             }
         }
     }
 
-    private func show(_ progress: FlashProgress) {
-        let (line, rate, plain, tooSoon) = state.withLock { state in
+    private func enter(_ phase: FlashPhase, _ index: Int) {
+        let name = state.withLock { state in
+            state.subjects[index].phase = phase
+            state.subjects[index].last = nil
+            state.subjects[index].progress.restart()
+            state.subjects[index].lastSaid = .now
+            state.subjects[index].status = "\(phase.rawValue) ..."
+            return state.subjects[index].name
+        }
+        if json { return emit("phase", FlashRecord.Phase(target: name, phase: phase)) }
+        console.detail("\(name): \(phase.rawValue)")
+        redraw()
+    }
+
+    private func show(_ progress: FlashProgress, _ index: Int) {
+        // Without a terminal a line now and then is enough; of many targets fewer each.
+        let pause = Duration.seconds(isAlone ? 5 : 10)
+        let width = console.width - (isAlone ? 0 : nameWidth + 1)
+        let (name, line, rate, isDue) = state.withLock { state in
             let now = ContinuousClock.now
-            state.last = progress
-            let line = state.progress.line(
+            var subject = state.subjects[index]
+            subject.last = progress
+            let line = subject.progress.line(
                 progress.phase.rawValue,
                 done: progress.bytesDone,
-                total: progress.bytesTotal
+                total: progress.bytesTotal,
+                width: console.isTerminal ? width : .max
             )
-            // Without a terminal a line now and then is enough.
-            let plain = now - state.lastSaid > .seconds(5)
-            let tooSoon = state.lastProgress.map { now - $0 < Self.interval } ?? false
-            if json, !tooSoon { state.lastProgress = now }
-            if plain || json { state.lastSaid = now }
-            return (line, state.progress.bytesPerSecond, plain, tooSoon)
+            subject.status = line
+            let isDue =
+                json
+                ? subject.lastProgress.map { now - $0 >= Self.interval } ?? true
+                : now - subject.lastSaid >= pause
+            if isDue {
+                subject.lastProgress = now
+                subject.lastSaid = now
+            }
+            state.subjects[index] = subject
+            return (subject.name, line, subject.progress.bytesPerSecond, isDue)
         }
-        if json, tooSoon { return }
         if json {
-            emit(
-                "progress",
-                FlashRecord.Progress(
-                    target: target,
-                    phase: progress.phase,
-                    bytesDone: progress.bytesDone,
-                    bytesTotal: progress.bytesTotal,
-                    bytesPerSecond: rate.map { UInt64($0) }
-                )
-            )
+            guard isDue else { return }
+            let bytesPerSecond = rate.map { UInt64($0) }
+            emit("progress", FlashRecord.Progress(target: name, progress, bytesPerSecond: bytesPerSecond))
         } else if console.isTerminal {
-            console.status(line)
-        } else if plain {
-            console.say(line)
+            redraw()
+        } else if isDue {
+            console.say("\(name): \(line)")
         }
     }
 
-    /// The end of the job.
-    func finish(_ result: FlashResult) {
+    /// One line for each target that is not done.
+    private func redraw() {
+        guard console.isTerminal, !json else { return }
+        let nameWidth = nameWidth
+        console.status(
+            state.withLock { state in
+                state.subjects.filter { $0.result == nil }.map { subject in
+                    let status = subject.status ?? "..."
+                    return isAlone ? status : "\(subject.name.padding(to: nameWidth)) \(status)"
+                }
+            }
+        )
+    }
+
+    private func name(_ index: Int) -> String { state.withLock { $0.subjects[index].name } }
+
+    private var nameWidth: Int { state.withLock { state in state.subjects.map(\.name.count).max() ?? 0 } }
+
+    // MARK: - The end
+
+    /// The end of one target. Only its first counts.
+    ///
+    /// - Parameter isSaid: a person is told as well, unless the error ends the command and is told then.
+    func finish(_ index: Int, _ result: FlashResult, isSaid: Bool = true) {
+        let (isFirst, name, job, image) = state.withLock { state in
+            let isFirst = state.subjects[index].result == nil
+            if isFirst { state.subjects[index].result = result }
+            return (isFirst, state.subjects[index].name, state.job, state.image)
+        }
+        guard isFirst else { return }
         console.clearStatus()
-        if json {
-            emit("finished", FlashRecord.Finished(target: target, result))
-            return
+        if json { emit("finished", FlashRecord.Finished(target: name, result)) }
+        if let error = result.error {
+            if isSaid, !isAlone { console.fail(error, about: name) }
+        } else if !json, let job, let image {
+            let summary = FlashSummary(job: job, image: image.facts, result: result, path: name, isAlone: isAlone)
+            for line in summary.lines(console) { console.say(line) }
         }
-        guard result.result == .pass else { return }
-        if result.writeSeconds > 0 {
-            console.say(
-                "written   \(ByteSize.describe(result.bytesWritten)) in \(seconds(result.writeSeconds))"
-            )
+        redraw()
+    }
+
+    /// What is wrong with the targets so far, as one error; nil when nothing is.
+    ///
+    /// - Parameter were: what became of those that failed, "not written".
+    func failure(were: String, advice: String? = nil) -> FlashlayerError? {
+        let results = state.withLock { state in state.subjects.map { ($0.name, $0.result) } }
+        return FlashVerdict.worst(of: results, were: were, advice: advice)
+    }
+
+    /// Whoever has no end yet was not begun: because of an error that concerns all, or of another target.
+    func close(_ failure: FlashlayerError?) {
+        guard let failure else { return }
+        let results = state.withLock { $0.subjects.map(\.result) }
+        let isOfOthers = results.contains { $0 != nil }
+        for index in results.indices where results[index] == nil {
+            finish(index, isOfOthers ? FlashResult(.cancelled) : FlashResult(failure), isSaid: false)
         }
-        if result.bytesVerified > 0 {
-            let rate = ProgressLine.describe(rate: Double(result.bytesVerified) / max(0.001, result.verifySeconds))
-            console.say(
-                "verified  \(ByteSize.describe(result.bytesVerified)) in \(seconds(result.verifySeconds)), \(rate)"
-            )
+        console.clearStatus()
+    }
+
+    /// Whether a file is one that the job reads, or may be one that a target lies in: it is not replaced.
+    func needs(_ file: OutputFile) -> Bool {
+        state.withLock { state in
+            file.isOne(of: state.image?.files ?? [])
+                || state.subjects.contains { $0.result?.error?.code == .holdsSource }
         }
     }
 
-    func emit(_ event: String, _ body: some Encodable) {
+    /// The record of `--report`.
+    func report(exitStatus: Int32) throws -> String {
+        let record = state.withLock { state in
+            FlashReport(
+                command: command,
+                image: state.image,
+                size: state.subjects.lazy.compactMap { $0.result?.imageSize }.first,
+                start: start,
+                targets: state.subjects.map { .init(path: $0.name, $0.found, $0.result) },
+                exitStatus: exitStatus
+            )
+        }
+        return try JSONText.of(record) + "\n"
+    }
+
+    private func emit(_ event: String, _ body: some Encodable) {
         Console.answer(FlashRecord.line(event, body))
-    }
-
-    private func seconds(_ value: Double) -> String {
-        "\(Int(value * 10) / 10).\(Int(value * 10) % 10) s"
     }
 }

@@ -6,153 +6,178 @@ import Digests
 import DiskImages
 import Flashing
 import Model
-import Threads
+import Programs
 
-/// The course of one write, shared by every command that writes: judge, ask, hand to an engine, report.
+/// The course of one write or verify, shared by every command that does it: judge, ask, hand to an engine, report.
 struct FlashRun: Sendable {
-    let options: FlashOptions
-    let console: Console
+    private static let mostTargets = 16
 
-    /// The device gate: every rule is asked, and all that is wrong is said at once.
+    let console: Console
+    private let names: [String]
+    private let reporter: FlashReporter
+    private let report: OutputFile?
+
+    /// - Throws: `usage`; `cannot-create` when the report could not be written later.
+    init(_ command: String, targets names: [String], _ engine: EngineOptions, _ console: Console) throws {
+        guard names.count <= Self.mostTargets else {
+            throw FlashlayerError(.usage, "\(names.count) targets were named; at most \(Self.mostTargets) are written")
+        }
+        if let twice = names.indices.first(where: { names[..<$0].contains(names[$0]) }) {
+            throw Self.twice(names[twice])
+        }
+        self.names = names
+        self.console = console
+        report = try engine.report.map { try OutputFile($0, replaces: true) }
+        reporter = FlashReporter(command: command, targets: names, json: engine.json, console: console)
+    }
+
+    /// Does the work and accounts for it: whatever the end is, each target gets one, and the report is written.
+    ///
+    /// - Throws: what the work throws; for several targets that failed, one error with the worst code.
+    func accounted(_ work: () async throws -> Void) async throws {
+        var failure: FlashlayerError?
+        do {
+            try await work()
+        } catch {
+            failure = Interruption.named(FlashlayerError(wrapping: error))
+        }
+        reporter.close(failure)
+        if let report, !reporter.needs(report) {
+            do {
+                try report.put(try reporter.report(exitStatus: failure?.code.exitStatus ?? 0))
+            } catch {
+                // The first thing that went wrong is the one that counts.
+                guard failure != nil else { throw error }
+                console.warn(FlashlayerError(wrapping: error).message)
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    // MARK: - Before anything is touched
+
+    /// The image that is written, or that the targets are compared with.
+    ///
+    /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`, `usage`.
+    func open(_ name: String, _ options: ImageOptions = ImageOptions()) async throws -> ImageChoice {
+        let image = try await ImageChoice.open(name, options, console)
+        reporter.opened(image)
+        if let report, report.isOne(of: image.files) {
+            throw FlashlayerError(
+                .cannotCreate,
+                "the report would replace \(report.path), which the image is made of",
+                advice: "name another file: --report FILE"
+            )
+        }
+        return image
+    }
+
+    /// The device gate: every rule is asked of every target, and all that is wrong is said at once.
     ///
     /// - Parameters:
     ///   - image: what will be written; nil while it is not built yet.
     ///   - expectedSize: bytes, where the image is not there but its size is known.
     ///   - files: what must outlive the write.
-    /// - Throws: the first refusal.
+    /// - Throws: `usage` for a device that was named twice; the refusal, of several targets the worst.
     func judge(
-        _ target: String,
         image: ImageFacts? = nil,
         expectedSize: UInt64? = nil,
-        files: [String]
-    ) async throws -> Disk {
+        files: [String],
+        allowed: Set<ErrorCode>
+    ) async throws -> [ChosenTarget] {
         let request = WriteRequest(
             imageSize: image?.size ?? expectedSize,
             tableSectorSize: image?.tableSectorSize,
-            sourceFiles: files,
-            allowed: try options.allowed()
+            sourceFiles: files + (report.map { [$0.path] } ?? []),
+            allowed: allowed
         )
-        let disk: Disk
-        let refusals: [Refusal]
-        do {
-            (disk, refusals) = try await onAbandonableThread(named: "judge") {
-                let inventory = try Inventory()
-                let disk = try inventory.disk(at: target)
-                return (disk, inventory.refusals(of: disk, for: request))
+        return try accept(try await ChosenTarget.find(names, for: request))
+    }
+
+    /// Disks that are only read: no rule is asked.
+    func find() async throws -> [ChosenTarget] {
+        guard !names.contains(ChosenTarget.nullName) else {
+            throw FlashlayerError(.usage, "null: keeps nothing that could be verified", advice: "name a disk")
+        }
+        return try accept(try await ChosenTarget.find(names, for: nil))
+    }
+
+    private func accept(_ findings: [ChosenTarget.Finding]) throws -> [ChosenTarget] {
+        for (index, finding) in findings.enumerated() {
+            if let target = finding.target { reporter.found(target, at: index) }
+        }
+        let numbers = findings.map { $0.target?.disk?.identity.deviceNumber }
+        for (index, number) in numbers.enumerated() where number != nil && numbers[..<index].contains(number) {
+            throw Self.twice(names[index])
+        }
+        for (index, finding) in findings.enumerated() {
+            guard let error = finding.error else { continue }
+            for refusal in finding.others {
+                console.warn("\(refusal.message): \(refusal.evidence) [\(refusal.code.rawValue)]")
             }
-        } catch let error as FlashlayerError {
-            // What is no disk at all is a target all the same to whoever reads the lines.
-            throw refused(target, error)
+            reporter.finish(index, FlashResult(error))
         }
-        guard let first = refusals.first else { return disk }
-        for refusal in refusals.dropFirst() {
-            console.warn("\(refusal.message): \(refusal.evidence) [\(refusal.code.rawValue)]")
+        if let failure = reporter.failure(were: "refused", advice: "nothing was written to any of them") {
+            throw failure
         }
-        throw refused(disk.path, first.error)
+        return findings.compactMap(\.target)
     }
 
-    /// A disk that is only read: no rule is asked.
-    static func find(_ target: String, json: Bool) async throws -> Disk {
-        do {
-            return try await onAbandonableThread(named: "find-disk") { try Inventory().disk(at: target) }
-        } catch let error as FlashlayerError {
-            throw refused(target, error, json: json)
-        }
+    private static func twice(_ name: String) -> FlashlayerError {
+        FlashlayerError(.usage, "the target \(name) was named twice", advice: "name each disk once")
     }
 
-    private func refused(_ target: String, _ error: FlashlayerError) -> FlashlayerError {
-        Self.refused(target, error, json: options.engine.json)
-    }
-
-    /// Says how it ended for a target for which nothing was started.
-    private static func refused(_ target: String, _ error: FlashlayerError, json: Bool) -> FlashlayerError {
-        if json {
-            Console.answer(FlashRecord.line("finished", FlashRecord.Finished(target: target, FlashResult(error))))
-        }
-        return error
-    }
-
-    /// Asks at the terminal unless `--yes` was given.
-    func confirm(_ disk: Disk) throws {
-        if options.yes { return }
-        do {
-            try Confirmation(console).ask(for: disk)
-        } catch {
-            throw refused(disk.path, FlashlayerError(wrapping: error))
+    /// Has the name of each disk typed at the terminal.
+    func confirm(_ targets: [ChosenTarget]) throws {
+        let confirmation = Confirmation(console)
+        for (index, target) in targets.enumerated() {
+            guard let disk = target.disk else { continue }
+            do {
+                try confirmation.ask(for: disk, position: targets.count > 1 ? "\(index + 1) of \(targets.count)" : nil)
+            } catch {
+                let failure = FlashlayerError(wrapping: error)
+                reporter.finish(index, FlashResult(failure), isSaid: false)
+                throw failure
+            }
         }
     }
 
-    /// Writes, reads back, and says how it went.
-    ///
-    /// - Parameter expected: what the image's digest was when it was made; nil when nobody knows.
-    /// - Throws: the error of the result.
-    func write(_ image: ImageFacts, to disk: Disk, expecting expected: ImageDigest? = nil) async throws {
-        // Whoever was interrupted while the disk was looked at does not want it written.
-        try Task.checkCancellation()
-        var job = FlashJob(mode: .write, image: ImageReference(image.path), targets: [.device(disk.identity)])
-        job.verifies = !options.skipsVerify
-        job.timeout = options.engine.timeout
-        let result = try await Self.run(job, image, disk, json: options.engine.json, console)
-        if let expected, let found = result.imageDigest, found != expected {
-            throw FlashlayerError(
-                .sourceChanged,
-                "\(disk.path) holds \(image.path) as it is now, which is not what was built",
-                advice: "let nothing write to the image, and run the command again"
-            )
-        }
-        let digest = result.imageDigest.map { ", \($0)" } ?? ""
-        console.say(
-            console.style("\(disk.path) holds the image", .green)
-                + (options.skipsVerify ? "; not verified" : ", every byte read back\(digest)")
-        )
-    }
+    // MARK: - The engine
 
     /// Gives a job to an engine and reports its course.
-    static func run(
+    ///
+    /// - Parameter expected: what the image's digest was when it was made; nil when nobody knows.
+    /// - Throws: the error of the result; of several the worst.
+    func run(
         _ job: FlashJob,
-        _ image: ImageFacts,
-        _ disk: Disk,
-        json: Bool,
-        _ console: Console
-    ) async throws -> FlashResult {
-        let reporter = FlashReporter(target: disk.path, json: json, console: console)
-        if json {
-            let target = FlashRecord.Target(
-                path: disk.path,
-                diskseq: disk.diskseq,
-                size: disk.size,
-                serial: disk.serial,
-                vendor: disk.vendor,
-                model: disk.model
-            )
-            reporter.emit("plan", FlashRecord.Plan(image: FlashRecord.Image(image), targets: [target]))
-        }
-        let heartbeat = Task {
+        _ image: ImageChoice,
+        _ targets: [ChosenTarget],
+        expecting expected: ImageDigest? = nil
+    ) async throws {
+        // Whoever was interrupted while the disks were looked at does not want them written.
+        try Task.checkCancellation()
+        reporter.begin(job, image, targets)
+        let heartbeat = Task { [reporter] in
             while !Task.isCancelled {
                 try await Task.sleep(for: .seconds(1))
                 reporter.heartbeat()
             }
         }
         defer { heartbeat.cancel() }
-        let results = await EngineProcess().run(job) { line in
+        let verdict = FlashVerdict(job: job, image: image, expected: expected)
+        let results = await EngineProcess().run(job) { [console] line in
             console.warn("engine: \(line)")
-        } onEvent: { event in
-            reporter.report(event.event)
-        }
-        let result = results[0]
-        reporter.finish(result)
-        if let error = result.error {
-            if result.result == .cancelled, job.mode == .write {
-                throw FlashlayerError(
-                    error.code,
-                    result.bytesWritten == 0 && error.message == "interrupted"
-                        ? "interrupted: nothing was written to \(disk.path)"
-                        : "interrupted: \(disk.path) holds no complete image and no partition table now",
-                    advice: "run the same command again"
-                )
+        } onEvent: { [reporter] event in
+            if case .finished(let result) = event.event {
+                reporter.finish(event.target, verdict.of(result, for: targets[event.target].path))
+            } else {
+                reporter.report(event)
             }
-            throw error
         }
-        return result
+        // A target that the engine says nothing of any more has its result here.
+        for (index, result) in results.enumerated() {
+            reporter.finish(index, verdict.of(result, for: targets[index].path))
+        }
+        if let failure = reporter.failure(were: job.mode == .write ? "not written" : "found wrong") { throw failure }
     }
 }

@@ -7,36 +7,52 @@ import Model
 
 struct Write: Operation {
     static let configuration = CommandConfiguration(
-        abstract: "Write an image to a disk and prove every byte.",
-        usage: "flashlayer write <image> <target> [--yes] [--allow <code>] [<option> ...]",
+        abstract: "Write an image to disks and prove every byte.",
+        usage: "flashlayer write <image> <target> ... [--yes] [--allow <code>] [<option> ...]",
         discussion: """
-            The disk is checked first ('flashlayer devices --all' shows how), then you type its name. The image's content is \
-            told by its first bytes, never by its name. Both ends of the disk are wiped first and written last, so \
-            that an interrupted disk never looks like a good one. After the write everything is read back from the \
-            medium, holes included. A write that was interrupted is done again by the same command.
+            The disks are checked first ('flashlayer devices --all' shows how), then you type their names. The image's \
+            content is told by its first bytes, never by its name. Both ends of a disk are wiped first and written last, \
+            so that an interrupted disk never looks like a good one. After the write everything is read back from the \
+            medium, holes included. A write that was interrupted is done again by the same command, which goes on where \
+            the disk already holds the image.
 
               flashlayer write kiosk.qcow2 /dev/sdb
+              flashlayer write kiosk.raw.xz /dev/sdb /dev/sdc /dev/sdd --report kiosk.json
               flashlayer write kiosk.raw /dev/disk/by-id/usb-Vendor_Stick_1234 --yes
+              ssh server cat kiosk.raw.zst | flashlayer write - /dev/sdb
+
+            Up to 16 disks are written at once, each at its own pace; one that is refused stops all before anything is \
+            written, one that fails later ends alone. 'null:' as a target takes the image and keeps nothing.
             """
     )
 
-    @Argument(help: "The image: raw or qcow2.")
+    @Argument(help: "The image: a file, or '-' for standard input.")
     var image: String
 
-    @Argument(help: "The disk, such as /dev/sdb: a whole disk, not a partition.")
-    var target: String
+    @Argument(help: ArgumentHelp("The disks, such as /dev/sdb: whole disks, not partitions.", valueName: "target"))
+    var targets: [String]
 
     @OptionGroup var flash: FlashOptions
+    @OptionGroup var source: ImageOptions
     @OptionGroup var common: CommonOptions
 
     var emitsSummary: Bool { flash.engine.json }
 
     func perform(_ console: Console) async throws {
-        let run = FlashRun(options: flash, console: console)
-        _ = try flash.allowed()
-        let source = try await ImageFormat.open(image)
-        let disk = try await run.judge(target, image: source.facts, files: source.files)
-        try run.confirm(disk)
-        try await run.write(source.facts, to: disk)
+        let allowed = try flash.allowed()
+        let run = try FlashRun("write", targets: targets, flash.engine, console)
+        try await run.accounted {
+            let image = try await run.open(image, source)
+            guard !image.isMapAlone else {
+                throw FlashlayerError(
+                    .usage,
+                    "\(self.image) is a block map: it has the digests of an image, and no content",
+                    advice: "name the image; its block map is found beside it, or given by --bmap"
+                )
+            }
+            let targets = try await run.judge(image: image.facts, files: image.files, allowed: allowed)
+            if !flash.yes { try run.confirm(targets) }
+            try await run.run(flash.job(image.reference, targets: targets.map(\.target)), image, targets)
+        }
     }
 }

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import DiskImages
+import Glibc
+import Model
+
+/// The image as the user named it, and what is known of it before an engine reads it.
+struct ImageChoice: Sendable {
+    let reference: ImageReference
+    /// `path` is what the user wrote.
+    let facts: ImageFacts
+    /// What must outlive the write.
+    let files: [String]
+    /// It is a block map, by which a disk can be verified but not written.
+    let isMapAlone: Bool
+
+    /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`, `usage`.
+    static func open(_ name: String, _ options: ImageOptions, _ console: Console) async throws -> ImageChoice {
+        let reference = options.reference(name == StandardInput.name ? try StandardInput.location() : name)
+        if isPipe(reference.location) { return try piped(reference, name: name, console) }
+        let open = try await reference.open()
+        if let map = open.blockMap, let path = open.blockMapPath { warn(of: map, path, console) }
+        let found = open.source?.facts
+        return ImageChoice(
+            reference: reference,
+            facts: ImageFacts(
+                path: name,
+                format: found?.format ?? "bmap",
+                size: found?.size ?? open.blockMap?.imageSize,
+                tableSectorSize: found?.tableSectorSize
+            ),
+            files: open.files,
+            isMapAlone: open.source == nil
+        )
+    }
+
+    /// What is read of a pipe is gone: only the engine opens it.
+    private static func piped(_ reference: ImageReference, name: String, _ console: Console) throws -> ImageChoice {
+        var map: (path: String, content: BlockMap)?
+        if case .file(let path) = reference.blockMap {
+            let content = try BlockMap(contentsOf: path)
+            warn(of: content, path, console)
+            map = (path, content)
+        }
+        return ImageChoice(
+            reference: reference,
+            facts: ImageFacts(path: name, format: "stream", size: map?.content.imageSize, tableSectorSize: nil),
+            files: map.map { [$0.path] } ?? [],
+            isMapAlone: false
+        )
+    }
+
+    private static func isPipe(_ path: String) -> Bool {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO
+    }
+
+    private static func warn(of map: BlockMap, _ path: String, _ console: Console) {
+        guard let kind = map.uncheckedDigests else { return }
+        console.warn("\(path) has check sums of the kind \(kind), which are not checked; sha256 would be")
+    }
+}
