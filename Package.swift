@@ -94,8 +94,8 @@ let tests: [Target] = [
     .testTarget(
         name: "FlashlayerCommandsTests",
         dependencies: [
-            "BlockDevices", "FlashlayerCommands", "ImageBuilder", "Layers", "Model", "Resolution", "TestSupport",
-            .arguments,
+            "BlockDevices", "Flashing", "FlashlayerCommands", "ImageBuilder", "Layers", "Model", "Resolution",
+            "TestSupport", .arguments,
         ]
     ),
     .testTarget(

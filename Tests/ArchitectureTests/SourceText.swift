@@ -3,8 +3,10 @@
 
 /// Just enough of Swift to read lines of it.
 enum SourceText {
-    /// The module that a line imports: `@testable import Model`, `package import struct Model.Extent`.
+    /// The module that a line imports: `@testable import Model`, `package import struct Model.Extent`. What is indented
+    /// belongs to a text, such as a script of Python.
     static func importedModule(_ line: Substring) -> String? {
+        guard line.first != " " else { return nil }
         var words = line.split(separator: " ")
         let modifiers: Set<Substring> = ["public", "package", "internal", "fileprivate", "private"]
         while let first = words.first, first.hasPrefix("@") || modifiers.contains(first) { words.removeFirst() }
