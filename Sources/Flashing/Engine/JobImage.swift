@@ -26,8 +26,8 @@ final class JobImage: Sendable {
         self.source = source
         self.targetCount = targetCount
         map = image.blockMap
-        readPool = ChunkPool(chunks: targetCount == 1 ? 6 : 10)
-        foundPool = ChunkPool(chunks: targetCount == 1 ? 6 : 12)
+        readPool = ChunkPool(chunks: targetCount == 1 ? 4 : 10)
+        foundPool = ChunkPool(chunks: targetCount == 1 ? 5 : 12)
         workers = try WorkerThreads()
         digests = needsDigests ? ChunkDigests(on: workers) : nil
     }

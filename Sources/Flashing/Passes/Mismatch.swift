@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import DiskImages
+import Glibc
 import Model
 
 /// A chunk that was read back and is not what the image has there.
@@ -60,6 +61,8 @@ struct Mismatch: Sendable, Equatable {
     }
 
     private static func firstDifference(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Int? {
+        guard let first = one.baseAddress, let second = other.baseAddress, unsafe memcmp(first, second, one.count) != 0
+        else { return nil }
         var position = 0
         while position + 8 <= one.count {
             let left = unsafe one.loadUnaligned(fromByteOffset: position, as: UInt64.self)
