@@ -4,6 +4,7 @@
 import Digests
 import DiskImages
 import Model
+import Synchronization
 import Threads
 
 /// The image of a job, as all of its targets share it: read once, hashed once, in a bounded amount of memory.
@@ -15,8 +16,7 @@ final class JobImage: Sendable {
     /// What is read back from the targets.
     let foundPool: ChunkPool
     let workers: WorkerThreads
-    /// The digests of the chunks, where the targets are compared with those; nil where nobody needs them.
-    let digests: ChunkDigests?
+    private let hashing = Mutex<ChunkDigests?>(nil)
     let targetCount: Int
 
     /// - Parameters:
@@ -29,7 +29,15 @@ final class JobImage: Sendable {
         readPool = ChunkPool(chunks: targetCount == 1 ? 4 : 10)
         foundPool = ChunkPool(chunks: targetCount == 1 ? 5 : 12)
         workers = try WorkerThreads()
-        digests = needsDigests ? ChunkDigests(on: workers) : nil
+        if needsDigests { startHashing() }
+    }
+
+    /// The digests of the chunks; nil where nobody needs them.
+    var digests: ChunkDigests? { hashing.withLock { $0 } }
+
+    /// Hashes the image in every reading that is begun from now on.
+    func startHashing() {
+        hashing.withLock { $0 = $0 ?? ChunkDigests(on: workers) }
     }
 
     /// Bytes; nil for a stream before its end.
