@@ -127,7 +127,6 @@ struct TargetRun: Sendable {
         _ result: inout FlashResult,
         _ isReady: inout Bool
     ) throws {
-        let start = ContinuousClock.now
         let ends = EndsPass(target: target)
         try claim.confirm()
         target.dropCache()
@@ -150,6 +149,7 @@ struct TargetRun: Sendable {
         }
 
         let feed = try firstFeed(&isReady)
+        let start = ContinuousClock.now
         var pass = WritePass(
             target: target,
             plan: plan,

@@ -2,13 +2,14 @@
 // Copyright the flashlayer authors
 
 /// Without an offload for zeros, a range is read first and written only where it is not zero already: reading is
-/// faster than writing on every medium that lacks the offload. Where hardly anything is zero, reading is a waste; so
-/// this remembers how it went, and asks again from time to time.
+/// faster than writing on every medium that lacks the offload. Where nothing is zero, reading is a waste; so this
+/// remembers how it went, and asks again from time to time, ever more seldom.
 struct ZeroChoice {
-    private static let window = 8
-    private static let pause = 64
+    private static let longestPause = 1024
 
-    private var recent: [Bool] = []
+    /// Ranges in a row that were not zero.
+    private var misses = 0
+    private var pause = 32
     private var writesLeft = 0
 
     /// Whether the next range should be read first.
@@ -20,10 +21,14 @@ struct ZeroChoice {
 
     /// What reading a range found.
     mutating func found(zero: Bool) {
-        recent = recent.suffix(Self.window - 1) + [zero]
-        if recent.count == Self.window, recent.count(where: { !$0 }) * 2 > Self.window {
-            recent = []
-            writesLeft = Self.pause
+        guard !zero else {
+            misses = 0
+            pause = 32
+            return
         }
+        misses += 1
+        guard misses >= 2 else { return }
+        writesLeft = pause
+        pause = min(Self.longestPause, 2 * pause)
     }
 }
