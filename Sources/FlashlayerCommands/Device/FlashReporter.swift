@@ -170,7 +170,8 @@ final class FlashReporter: Sendable {
 
     /// One line for each target that is not done.
     private func redraw() {
-        guard console.isTerminal, !json else { return }
+        // Before the engine has the job there is nothing to tell of.
+        guard console.isTerminal, !json, state.withLock({ $0.job != nil }) else { return }
         let nameWidth = nameWidth
         console.status(
             state.withLock { state in
