@@ -46,7 +46,11 @@ struct MapCommandTests {
         #expect(try await FlashlayerProgram.run(["map", image]).status == 0)
         let outcome = try await FlashlayerProgram.run(["map", image, "-o", "-"])
         #expect(outcome.errors.isEmpty)
-        #expect(try Data(outcome.output.utf8) == Data(contentsOf: URL(filePath: folder.file("kiosk.bmap"))))
+        let file = try Data(contentsOf: URL(filePath: folder.file("kiosk.bmap")))
+        #expect(Data(outcome.output.utf8) == file)
+        let piped = try await FlashlayerProgram.script("cat \"$1\" | \"$flashlayer\" map - -o -", arguments: [image])
+        #expect(piped.status == 0, "\(piped.errors)")
+        #expect(Data(piped.output.utf8) == file, "an image that comes through a pipe is the same image")
     }
 
     @Test("a file that is there stays, unless it may be replaced; the image always stays")
@@ -73,5 +77,6 @@ struct MapCommandTests {
         #expect(again.status == 65 && again.errors.contains("is a block map"), "\(again.errors)")
         #expect(try await FlashlayerProgram.run(["map", folder.file("missing.raw")]).status == 66)
         #expect(try await FlashlayerProgram.run(["map", image, "--json", "-o", "-"]).status == 64)
+        #expect(try await FlashlayerProgram.run(["map", "-"]).status == 64)
     }
 }

@@ -80,6 +80,7 @@ struct FlashReport: Encodable {
     /// - Parameter size: of the raw content, in bytes, as its end told it.
     init(
         command: String,
+        imageName: String?,
         image: ImageChoice?,
         size: UInt64?,
         start: Date,
@@ -88,7 +89,7 @@ struct FlashReport: Encodable {
     ) {
         self.command = command
         self.image = Image(
-            path: image?.facts.path,
+            path: imageName,
             format: image?.facts.format,
             size: image?.facts.size ?? size,
             imageDigest: targets.lazy.compactMap(\.imageDigest).first,

@@ -26,6 +26,8 @@ final class FlashReporter: Sendable {
 
     private struct State {
         var subjects: [Subject]
+        /// As the user wrote it.
+        var imageName: String?
         var image: ImageChoice?
         var job: FlashJob?
     }
@@ -68,6 +70,10 @@ final class FlashReporter: Sendable {
             let plan = FlashRecord.Plan(image: .init(image.facts), targets: targets.map { .init($0) })
             emit("plan", plan)
         }
+    }
+
+    func named(_ image: String) {
+        state.withLock { $0.imageName = image }
     }
 
     /// The image is known, though nothing may come of it.
@@ -242,6 +248,7 @@ final class FlashReporter: Sendable {
         let record = state.withLock { state in
             FlashReport(
                 command: command,
+                imageName: state.imageName,
                 image: state.image,
                 size: state.subjects.lazy.compactMap { $0.result?.imageSize }.first,
                 start: start,

@@ -60,6 +60,7 @@ struct FlashRun: Sendable {
     ///
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`, `usage`.
     func open(_ name: String, _ options: ImageOptions = ImageOptions()) async throws -> ImageChoice {
+        reporter.named(name)
         let image = try await ImageChoice.open(name, options, console)
         reporter.opened(image)
         if let report, report.isOne(of: image.files) {

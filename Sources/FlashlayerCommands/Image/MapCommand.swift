@@ -23,7 +23,7 @@ struct MapCommand: Operation {
             """
     )
 
-    @Argument(help: "The image: a file of any format that 'flashlayer write' reads.")
+    @Argument(help: "The image: a file of any format that 'flashlayer write' reads, or '-' for standard input.")
     var image: String
 
     @Option(
@@ -48,17 +48,21 @@ struct MapCommand: Operation {
     }
 
     func validate() throws {
+        guard image != StandardInput.name || output != nil else {
+            throw ValidationError("standard input has no place beside it; name a file: -o FILE")
+        }
         guard !(json && output == "-") else {
             throw ValidationError("--json and -o - both want standard output; name a file: -o FILE")
         }
     }
 
     func perform(_ console: Console) async throws {
-        let open = try await ImageReference(image, blockMap: .none).open()
+        let location = image == StandardInput.name ? try StandardInput.location() : image
+        let open = try await ImageReference(location, blockMap: .none).open()
         guard let source = open.source else {
             throw FlashlayerError(.badImage, "\(image) is a block map, not an image", advice: "name the image")
         }
-        let file = output == "-" ? nil : try OutputFile(output ?? BlockMap.place(beside: image), replaces: force)
+        let file = output == "-" ? nil : try OutputFile(output ?? place, replaces: force)
         if let file, file.isOne(of: open.files) {
             throw FlashlayerError(
                 .cannotCreate,
@@ -78,6 +82,13 @@ struct MapCommand: Operation {
         if json { return Console.answer(try JSONText.of(answer)) }
         let chunks = answer.chunks == 1 ? "1 chunk" : "\(answer.chunks) chunks"
         console.say("\(file.path)  \(ByteSize.describe(scan.size)) in \(chunks)  \(answer.imageDigest)")
+    }
+
+    /// Beside the image; of a URL in the current folder.
+    private var place: String {
+        guard image.contains("://") else { return BlockMap.place(beside: image) }
+        let name = image.prefix { !"?#".contains($0) }.split(separator: "/").last ?? "image"
+        return BlockMap.place(beside: String(name))
     }
 
     private func scan(_ source: any ImageSource, _ console: Console) async throws -> ImageScan {
