@@ -85,7 +85,10 @@ let tests: [Target] = [
     .testTarget(name: "ArchitectureTests", dependencies: ["flashlayer", "Model", "Programs", "TestSupport"]),
     .testTarget(name: "ModelTests", dependencies: ["Model"]),
     .testTarget(name: "ProgramsTests", dependencies: ["Model", "Programs"]),
-    .testTarget(name: "DiskImagesTests", dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport"]),
+    .testTarget(
+        name: "DiskImagesTests",
+        dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport", "Threads"]
+    ),
     .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(
         name: "DeviceTests",

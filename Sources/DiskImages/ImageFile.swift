@@ -15,6 +15,8 @@ package final class ImageFile: Sendable {
     package let path: String
     /// Bytes, as it was when opened.
     package let size: UInt64
+    /// A device otherwise.
+    let isRegular: Bool
     private let descriptor: Int32
     /// -1 where O_DIRECT is refused (some network file systems).
     private let direct: Int32
@@ -51,6 +53,7 @@ package final class ImageFile: Sendable {
             close(descriptor)
             throw FlashlayerError.system("look at the image \(path)", failure, code: .badImage)
         }
+        isRegular = status.st_mode & S_IFMT == S_IFREG
         switch status.st_mode & S_IFMT {
         case S_IFREG:
             size = UInt64(status.st_size)

@@ -32,7 +32,16 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     ///
     /// - Throws: `not-found`, `not-permitted`, `bad-image` when it is no file.
     package static func probe(_ path: String) throws -> ImageFormat {
-        detect(try ImageFile(path).prefix(probeLength))
+        try tell(ImageFile(path))
+    }
+
+    /// By its first bytes; a fixed vpc image is raw content with a footer of 512 bytes.
+    static func tell(_ file: ImageFile) throws -> ImageFormat {
+        let format = detect(try file.prefix(probeLength))
+        guard format == .raw, file.isRegular, file.size > 1024 else { return format }
+        var footer = [UInt8](repeating: 0, count: 512)
+        try unsafe footer.withUnsafeMutableBytes { try unsafe file.readCached(into: $0, at: file.size - 512) }
+        return footer.starts(with: "conectix".utf8) ? .vpc : .raw
     }
 
     /// The image file and the backing files that its content comes from, the image first.
@@ -48,7 +57,7 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.
     package static func open(_ path: String) async throws -> any RandomAccessSource {
         let file = try ImageFile(path)
-        return try await open(file, detect(try file.prefix(probeLength)))
+        return try await open(file, tell(file))
     }
 
     static func open(_ file: ImageFile, _ format: ImageFormat) async throws -> any RandomAccessSource {

@@ -33,10 +33,14 @@ package struct ImageReference: Codable, Sendable, Equatable {
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`.
     package func open() async throws -> OpenImage {
         if BlockMap.isMap(location) {
-            return OpenImage(source: nil, blockMap: try BlockMap(contentsOf: location), blockMapPath: location)
+            let map = try BlockMap(contentsOf: location)
+            return OpenImage(source: nil, blockMap: map, blockMapPath: location, published: nil)
         }
-        let source = try await openSource()
-        guard let path = blockMapPath else { return OpenImage(source: source, blockMap: nil, blockMapPath: nil) }
+        let opened = try await openSource()
+        let source = opened.source
+        guard let path = blockMapPath else {
+            return OpenImage(source: source, blockMap: nil, blockMapPath: nil, published: opened.published)
+        }
         let map = try BlockMap(contentsOf: path)
         if let size = source.facts.size, size != map.imageSize {
             throw FlashlayerError(
@@ -45,7 +49,7 @@ package struct ImageReference: Codable, Sendable, Equatable {
                 advice: "make it again (flashlayer map), or do without it: --no-bmap"
             )
         }
-        return OpenImage(source: source, blockMap: map, blockMapPath: path)
+        return OpenImage(source: source, blockMap: map, blockMapPath: path, published: opened.published)
     }
 
     private var blockMapPath: String? {
@@ -64,6 +68,8 @@ package struct OpenImage: Sendable {
     /// Where there is one, the image has to have its digests.
     package let blockMap: BlockMap?
     package let blockMapPath: String?
+    /// The digest found beside the image, which it has to have; nil when one was given, or none was found.
+    package let published: PublishedDigest?
 
     /// Every file that it is made of, for the rule that a target must not hold its own source.
     package var files: [String] { (source?.files ?? []) + (blockMapPath.map { [$0] } ?? []) }

@@ -5,18 +5,22 @@ import DiskImages
 import Model
 import Programs
 import Testing
+import Threads
 
-/// What a streamed image gives from its start to its end, taken in pieces of an odd size.
-func content(of source: (any ImageSource)?, piece: Int = 1_000_003) throws -> [UInt8] {
+/// What a streamed image gives from its start to its end, taken in pieces of an odd size. On a thread of its own: a
+/// source may wait for a program, which in turn needs Swift's own threads.
+func content(of source: (any ImageSource)?, piece: Int = 1_000_003) async throws -> [UInt8] {
     let source = try #require(source as? any StreamSource)
-    let stream = try source.open()
-    let buffer = AlignedBuffer(count: piece)
-    let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<piece])
-    var bytes: [UInt8] = []
-    while true {
-        let count = try unsafe stream.read(into: part)
-        unsafe bytes.append(contentsOf: part[..<count])
-        if count < piece { return bytes }
+    return try await onOwnThread(named: "test-read") {
+        let stream = try source.open()
+        let buffer = AlignedBuffer(count: piece)
+        let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<piece])
+        var bytes: [UInt8] = []
+        while true {
+            let count = try unsafe stream.read(into: part)
+            unsafe bytes.append(contentsOf: part[..<count])
+            if count < piece { return bytes }
+        }
     }
 }
 
@@ -33,7 +37,7 @@ func shell(_ line: String, in folder: String) async throws -> String {
 /// The error of opening an image and reading all of it; nil when there was none.
 func failure(_ reference: ImageReference) async -> FlashlayerError? {
     do {
-        _ = try content(of: try await reference.open().source)
+        _ = try await content(of: try await reference.open().source)
         return nil
     } catch {
         return FlashlayerError(wrapping: error)

@@ -49,8 +49,8 @@ struct UnpackTests {
     func intact(packer: Packer) async throws {
         let source = try await image("\(packer.pack) < raw").open().source
         #expect(source?.facts.format == packer.rawValue)
-        #expect(try content(of: source) == raw)
-        #expect(try content(of: source, piece: 4 << 20) == raw)
+        #expect(try await content(of: source) == raw)
+        #expect(try await content(of: source, piece: 4 << 20) == raw)
         #expect(source?.files == [folder.file("image")])
     }
 
@@ -58,7 +58,7 @@ struct UnpackTests {
     func members(packer: Packer) async throws {
         let empty = "\(packer.pack) < /dev/null"
         let line = "\(packer.pack) < a; \(empty); \(packer.pack) < b; \(empty)"
-        #expect(try content(of: await image(line).open().source) == raw)
+        #expect(try await content(of: image(line).open().source) == raw)
     }
 
     @Test("an end in the middle is an error wherever it is", arguments: Packer.allCases)
@@ -93,9 +93,9 @@ struct UnpackTests {
 
     @Test("padding of zeros is none where the format knows it")
     func padding() async throws {
-        #expect(try content(of: await image("gzip < raw; head -c 5000 /dev/zero").open().source) == raw)
+        #expect(try await content(of: image("gzip < raw; head -c 5000 /dev/zero").open().source) == raw)
         let padded = try await image("xz -0 < a; head -c 4000 /dev/zero; xz -0 < b; head -c 8 /dev/zero").open().source
-        #expect(try content(of: padded) == raw)
+        #expect(try await content(of: padded) == raw)
         for line in ["xz -0 < raw; head -c 6 /dev/zero", "zstd -q < raw; head -c 8 /dev/zero"] {
             #expect(await failure(try await image(line))?.code == .badImage, "\(line)")
         }
@@ -105,7 +105,7 @@ struct UnpackTests {
     func skippable() async throws {
         let skippable = "printf '\\x5a\\x2a\\x4d\\x18\\x05\\x00\\x00\\x00hello'"
         let line = "\(skippable); zstd -q < a; \(skippable); zstd -q < b; \(skippable)"
-        #expect(try content(of: await image(line).open().source) == raw)
+        #expect(try await content(of: image(line).open().source) == raw)
     }
 
     @Test("nothing in it is no image", arguments: Packer.allCases)
@@ -141,7 +141,7 @@ struct UnpackTests {
     func digest(packer: Packer) async throws {
         var reference = try await image("\(packer.pack) < raw")
         reference.sha256 = try SHA256.digest(ofFile: reference.location)
-        #expect(try content(of: await reference.open().source) == raw)
+        #expect(try await content(of: reference.open().source) == raw)
         reference.sha256 = try SHA256.digest(of: "something else")
         #expect(await failure(reference)?.code == .digestMismatch)
     }
@@ -157,7 +157,7 @@ struct UnpackTests {
         let source = try await ImageReference(pipe).open().source as? any StreamSource
         close(held)
         #expect(source?.isRepeatable == false)
-        #expect(try content(of: source) == raw)
+        #expect(try await content(of: source) == raw)
         #expect(throws: FlashlayerError.self) { _ = try source?.open() }
         _ = try await written
     }
@@ -184,7 +184,7 @@ struct UnpackTests {
     func changed() async throws {
         let source = try await image("gzip < raw").open().source
         try await shell("touch --date 2001-01-01 image", in: folder.path)
-        let error = #expect(throws: FlashlayerError.self) { _ = try content(of: source) }
+        let error = await #expect(throws: FlashlayerError.self) { _ = try await content(of: source) }
         #expect(error?.code == .sourceChanged)
     }
 }
