@@ -16,6 +16,9 @@ package final class AlignedBuffer: @unchecked Sendable {
     /// The memory that this buffer is a part of; nil when it owns its own.
     package let arena: BufferArena?
 
+    /// A chunk of zeros that everybody shares, and nobody writes into.
+    package static let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
+
     package init(count: Int) {
         self.count = Int(UInt64(count).roundedUp(to: UInt64(Self.alignment)))
         unsafe start = .allocate(byteCount: self.count, alignment: Self.alignment)

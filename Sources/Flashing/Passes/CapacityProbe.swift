@@ -12,6 +12,8 @@ import Model
 /// or is lost.
 struct CapacityProbe {
     private static let blockSize: UInt64 = 4096
+    /// How much of the dense stretch is written at once.
+    private static let batchSize = 1 << 20
     /// The stretch of a large target, and the smallest one.
     private static let stretches: ClosedRange<UInt64> = (1 << 20)...(64 << 20)
 
@@ -43,7 +45,7 @@ struct CapacityProbe {
     func run(imageSize: UInt64) throws -> UInt64 {
         let total = dense + UInt64(far.count) * Self.blockSize
         var meter = ProgressMeter(.probe, total: 2 * total, target.monitor, isNew: false)
-        let arena = AlignedBuffer(count: 1 << 20)
+        let arena = AlignedBuffer(count: Self.batchSize)
         // The far ones first: what comes out in front is overwritten by what belongs there, and is missing then.
         for offset in far {
             stamp(arena, 0, offset)
@@ -80,26 +82,25 @@ struct CapacityProbe {
 
     /// Behind the image nobody writes any more.
     private func clear(behind imageSize: UInt64) throws -> UInt64 {
-        let zeros = AlignedBuffer(count: 1 << 20)
         var written: UInt64 = 0
         var position = imageSize.roundedDown(to: Self.blockSize)
         while position < dense {
-            let count = min(UInt64(zeros.count), dense - position)
-            try transfer(.write, zeros, count: Int(count), at: position)
+            let count = min(ByteSize.chunk, dense - position)
+            try transfer(.write, .zeros, count: Int(count), at: position)
             position += count
             written += count
         }
         for offset in far where offset + Self.blockSize > imageSize {
-            try transfer(.write, zeros, count: Int(Self.blockSize), at: offset)
+            try transfer(.write, .zeros, count: Int(Self.blockSize), at: offset)
             written += Self.blockSize
         }
         return written
     }
 
     private func forDense(_ body: (_ offset: UInt64, _ count: Int) throws -> Void) throws {
-        for offset in Swift.stride(from: 0, to: dense, by: 1 << 20) {
+        for offset in Swift.stride(from: 0, to: dense, by: Self.batchSize) {
             try target.monitor.checkCancelled()
-            try body(offset, Int(min(1 << 20, dense - offset)))
+            try body(offset, Int(min(UInt64(Self.batchSize), dense - offset)))
         }
     }
 

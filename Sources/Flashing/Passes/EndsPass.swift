@@ -80,9 +80,8 @@ struct EndsPass {
     private func zero(_ ranges: [Range<UInt64>]) throws -> UInt64 {
         let ranges = ranges.filter { !$0.isEmpty }
         let total = ranges.reduce(0) { $0 + UInt64($1.count) }
-        let zeros = AlignedBuffer(count: Int(2 * ImageEnds.length))
         for range in ranges {
-            try target.queue.add(Transfer(.write, zeros, count: range.count, offset: range.lowerBound))
+            try target.queue.add(Transfer(.write, .zeros, count: range.count, offset: range.lowerBound))
         }
         try target.queue.finish()
         return total

@@ -31,8 +31,7 @@ struct Mismatch: Sendable, Equatable {
     /// - Returns: nil when all of it is zero.
     init?(zeros found: Chunk) {
         if unsafe found.content.isAllZero { return nil }
-        let zeros = AlignedBuffer(count: found.length)
-        let wanted = unsafe UnsafeRawBufferPointer(rebasing: zeros.bytes[..<found.length])
+        let wanted = unsafe UnsafeRawBufferPointer(rebasing: AlignedBuffer.zeros.bytes[..<found.length])
         unsafe self.init(wanted: wanted, found: found.content, of: found)
     }
 

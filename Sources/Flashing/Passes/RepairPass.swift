@@ -35,7 +35,6 @@ struct RepairPass {
             pass.cancel()
         }
         let found = AlignedBuffer(count: Int(ByteSize.chunk))
-        let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
         while true {
             try target.monitor.checkCancelled()
             switch try feed.take(upTo: .milliseconds(100)) {
@@ -51,7 +50,7 @@ struct RepairPass {
                 guard writes else { continue }
                 for part in target.sectors(of: piece.body) {
                     let start = piece.chunk.map { Int(part.lowerBound - $0.offset) } ?? 0
-                    let buffer = piece.chunk?.buffer ?? zeros
+                    let buffer = piece.chunk?.buffer ?? .zeros
                     for slice in part.slices(of: ByteSize.chunk) {
                         let from = piece.chunk == nil ? 0 : start + Int(slice.lowerBound - part.lowerBound)
                         try target.queue.add(
@@ -68,7 +67,7 @@ struct RepairPass {
                         try target.queue.finish()
                     }
                 }
-                written += try clearEnds(within: piece.range, zeros)
+                written += try clearEnds(within: piece.range)
                 meter.add(piece.byteCount)
             }
         }
@@ -91,13 +90,13 @@ struct RepairPass {
     }
 
     /// Where the image's ends will be, zeros belong until the commit.
-    private func clearEnds(within range: Range<UInt64>, _ zeros: AlignedBuffer) throws -> UInt64 {
+    private func clearEnds(within range: Range<UInt64>) throws -> UInt64 {
         var written: UInt64 = 0
         for end in ends.ranges {
             let part = end.clamped(to: range)
             guard !part.isEmpty else { continue }
             let count = target.padded(part.count)
-            try target.queue.add(Transfer(.write, zeros, count: count, offset: part.lowerBound))
+            try target.queue.add(Transfer(.write, .zeros, count: count, offset: part.lowerBound))
             try target.queue.finish()
             written += UInt64(count)
         }

@@ -15,7 +15,6 @@ struct WritePass: ~Copyable {
     private let plan: RewritePlan
     private let holes: FlashJob.Holes
     private let buffers: ChunkShare
-    private let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
     private var meter: ProgressMeter
     private var hasOffload = true
     private var zeroChoice = ZeroChoice()
@@ -163,7 +162,7 @@ struct WritePass: ~Copyable {
 
     private mutating func writeZeros(_ range: Range<UInt64>) throws {
         try touch()
-        try target.queue.add(Transfer(.write, zeros, count: range.count, offset: range.lowerBound))
+        try target.queue.add(Transfer(.write, .zeros, count: range.count, offset: range.lowerBound))
         bytesWritten += UInt64(range.count)
     }
 
