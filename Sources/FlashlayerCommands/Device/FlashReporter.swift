@@ -43,6 +43,8 @@ final class FlashReporter: Sendable {
     private let console: Console
     private let isAlone: Bool
     private let state: Mutex<State>
+    /// Whoever speaks has it: nothing is said of a target behind its end.
+    private let turn = Mutex<Void>(())
 
     init(command: String, targets: [String], json: Bool, console: Console) {
         self.command = command
@@ -84,6 +86,10 @@ final class FlashReporter: Sendable {
     // MARK: - Events
 
     func report(_ event: TargetEvent) {
+        turn.withLock { _ in tell(event) }
+    }
+
+    private func tell(_ event: TargetEvent) {
         let index = event.target
         switch event.event {
         case .phase(let phase): enter(phase, index)
@@ -98,6 +104,10 @@ final class FlashReporter: Sendable {
 
     /// Says again where the targets stand: a reader of the lines hears of one that waits at least once in ten seconds.
     func heartbeat() {
+        turn.withLock { _ in tellOfSilent() }
+    }
+
+    private func tellOfSilent() {
         let waiting = state.withLock { state in
             state.subjects.indices.filter { index in
                 let subject = state.subjects[index]
@@ -199,6 +209,10 @@ final class FlashReporter: Sendable {
     ///
     /// - Parameter isSaid: a person is told as well, unless the error ends the command and is told then.
     func finish(_ index: Int, _ result: FlashResult, isSaid: Bool = true) {
+        turn.withLock { _ in end(index, result, isSaid: isSaid) }
+    }
+
+    private func end(_ index: Int, _ result: FlashResult, isSaid: Bool) {
         let (isFirst, name, job, image) = state.withLock { state in
             let isFirst = state.subjects[index].result == nil
             if isFirst { state.subjects[index].result = result }
