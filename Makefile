@@ -15,7 +15,7 @@ DESTDIR ?=
 RELEASE = .build/release
 SWIFT_BUILD = "$(SWIFT)" build -j $(JOBS) -c release --static-swift-stdlib
 
-.PHONY: all deps build demo test bench lint format install uninstall clean swift-present
+.PHONY: all deps build demo test bench bench-deps lint format install uninstall clean swift-present
 
 all: build
 
@@ -41,8 +41,12 @@ test: deps swift-present
 	"$(SWIFT)" test -j $(JOBS) --skip-build
 	@$(call give_back)
 
-# Ratios against other tools: on a loop device in memory, and upon the same base image.
-bench: deps build
+# The other tools among it.
+bench-deps:
+	@./.ci/install-dependencies bench
+
+# Ratios against other tools: on devices in memory and on slow ones, and upon the same base image.
+bench: bench-deps build
 	./Benchmarks/write $(RELEASE)/flashlayer
 	./Benchmarks/build $(RELEASE)/flashlayer
 

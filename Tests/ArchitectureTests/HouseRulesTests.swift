@@ -15,7 +15,8 @@ struct HouseRulesTests {
     @Test("every source file says under which licence it stands, in its first lines")
     func licence() throws {
         let code = try Checkout.files(["Sources", "Tests"], suffixes: [".swift", ".h", ".c", ".modulemap"])
-        let scripts = ["Makefile", ".ci/run", ".ci/install-dependencies", "examples/demo", "Benchmarks/write"]
+        let scripts =
+            ["Makefile", ".ci/run", ".ci/install-dependencies", "examples/demo"] + (try Checkout.files(["Benchmarks"]))
         for file in code + scripts + ["Package.swift"] {
             let head = try Checkout.lines(file).prefix(4).map { $0.drop { "#/ ".contains($0) } }
             #expect(head.contains("SPDX-License-Identifier: Apache-2.0"), "\(file)")
