@@ -66,7 +66,11 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         case .raw, .luks:
             return try RawSource(file)
         case .qcow2:
-            return try await Qcow2Source(file)
+            do {
+                return try await Qcow2Source(file)
+            } catch is Qcow2Source.HasCompressedClusters {
+                return try await ExportedSource(file, format: .qcow2)
+            }
         case .gzip, .xz, .zstd, .bzip2:
             throw FlashlayerError(
                 .unavailable,
@@ -74,11 +78,7 @@ package enum ImageFormat: String, CaseIterable, Sendable {
                 advice: format.unpackAdvice(path)
             )
         case .vmdk, .vdi, .vhdx, .vpc:
-            throw FlashlayerError(
-                .unavailable,
-                "\(path) is a \(format.rawValue) image, which this version does not read",
-                advice: "convert it first: qemu-img convert -O qcow2 \(path) IMAGE.qcow2"
-            )
+            return try await ExportedSource(file, format: format)
         }
     }
 

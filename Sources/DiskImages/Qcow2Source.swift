@@ -14,6 +14,9 @@ package struct Qcow2Source: RandomAccessSource {
         let offset: UInt64
     }
 
+    /// Its bytes do not stand in its files as they are.
+    struct HasCompressedClusters: Error {}
+
     package let facts: ImageFacts
     package let size: UInt64
     private let chain: [ImageFile]
@@ -103,13 +106,7 @@ package struct Qcow2Source: RandomAccessSource {
                 let extent = Extent(offset: position, length: length, kind: .zero)
                 runs.append(Run(extent: extent, file: entry.depth, offset: 0))
             } else {
-                guard let offset = entry.offset else {
-                    throw FlashlayerError(
-                        .unavailable,
-                        "\(chain[entry.depth].path) has compressed clusters, which this version does not read",
-                        advice: "convert it first: qemu-img convert -O qcow2 \(chain[0].path) IMAGE.qcow2"
-                    )
-                }
+                guard let offset = entry.offset else { throw HasCompressedClusters() }
                 let file = chain[entry.depth]
                 // QEMU reads zeros behind the end of a file; an image that needs them is truncated.
                 guard offset + length <= file.size.roundedUp(to: 4096) else { throw file.truncated(at: file.size) }

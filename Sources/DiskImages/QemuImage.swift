@@ -8,13 +8,19 @@ import Programs
 /// What `qemu-img` says of an image. Its JSON is documented with the QAPI types ImageInfo and MapEntry.
 package enum QemuImage {
     struct Info: Decodable {
+        struct VMDKExtent: Decodable {
+            let filename: String
+        }
+
         struct Specific: Decodable {
             struct Details: Decodable {
                 let corrupt: Bool?
                 let dataFile: String?
+                /// The files of a vmdk.
+                let extents: [VMDKExtent]?
 
                 enum CodingKeys: String, CodingKey {
-                    case corrupt
+                    case corrupt, extents
                     case dataFile = "data-file"
                 }
             }
@@ -49,8 +55,13 @@ package enum QemuImage {
     }
 
     /// The image and its backing files, the image itself first.
-    static func chain(of path: String) async throws -> [Info] {
-        try await answer(["info", "--backing-chain", "--force-share", "--output=json", argument(path)])
+    ///
+    /// - Parameter format: what it is; nil lets QEMU guess.
+    static func chain(of path: String, format: String? = nil) async throws -> [Info] {
+        let known = format.map { ["-f", $0] } ?? []
+        return try await answer(
+            ["info", "--backing-chain", "--force-share", "--output=json"] + known + [argument(path)]
+        )
     }
 
     /// A map of many small pieces can be longer than what we take of a program at once: such an image is mapped in
@@ -59,7 +70,12 @@ package enum QemuImage {
     /// - Parameters:
     ///   - size: of the image's content, in bytes.
     ///   - part: how much is asked for at first, in bytes; less where its map is too long.
-    static func map(of path: String, size: UInt64, part: UInt64 = .max) async throws -> [MapEntry] {
+    static func map(
+        of path: String,
+        size: UInt64,
+        part: UInt64 = .max,
+        format: String = "qcow2"
+    ) async throws -> [MapEntry] {
         var entries: [MapEntry] = []
         var position: UInt64 = 0
         var part = part
@@ -67,7 +83,7 @@ package enum QemuImage {
             let length = min(part, size - position)
             let range = ["--start-offset=\(position)", "--max-length=\(length)"]
             do {
-                entries += try await answer(["map", "--output=json", "-f", "qcow2"] + range + [argument(path)])
+                entries += try await answer(["map", "--output=json", "-f", format] + range + [argument(path)])
                 position += length
             } catch let error as FlashlayerError where error.code == .unavailable && length > smallestPart {
                 try Task.checkCancellation()

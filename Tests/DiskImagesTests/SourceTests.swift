@@ -7,6 +7,7 @@ import Model
 import Programs
 import TestSupport
 import Testing
+import Threads
 
 @testable import DiskImages
 
@@ -19,7 +20,7 @@ struct SourceTests {
     }
 
     /// Reads a whole source the way the engine does: chunk by chunk.
-    private func content(of source: any RandomAccessSource) throws -> [UInt8] {
+    @Sendable private func content(of source: any RandomAccessSource) throws -> [UInt8] {
         var bytes: [UInt8] = []
         for index in 0..<source.chunkCount {
             let buffer = AlignedBuffer(count: source.length(ofChunk: index))
@@ -134,17 +135,32 @@ struct SourceTests {
         #expect(QemuImage.argument(path) == argument)
     }
 
-    @Test("compressed clusters are refused with the command that helps")
-    func compressed() async throws {
-        let path = try raw(size: 4 << 20, data: [0..<(1 << 20)])
-        let image = folder.file("c.qcow2")
-        let program = try Program("qemu-img", debianPackage: "qemu-utils")
-        // Zeros written over compress well; the pattern does not, and would be stored as it is.
-        try await program.run(["convert", "-c", "-f", "raw", "-O", "qcow2", "/bin/ls", image])
-        _ = path
-        let error = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(image) }
-        #expect(error?.code == .unavailable)
-        #expect(error?.advice?.contains("qemu-img convert") == true)
+    @Test(
+        "what only QEMU reads is read through it",
+        arguments: [
+            "qcow2 -c", "vmdk", "vmdk -o subformat=streamOptimized", "vdi", "vhdx", "vpc", "vpc -o subformat=fixed",
+        ]
+    )
+    func exported(format: String) async throws {
+        _ = try raw(size: 8 << 20, data: [0..<(1 << 20), (5 << 20)..<(6 << 20)])
+        try await shell("qemu-img convert -f raw image.raw -O \(format) image", in: folder.path)
+        try await shell("qemu-img convert -f \(format.prefix { $0 != " " }) image -O raw flat", in: folder.path)
+        let opened = try await ImageFormat.open(folder.file("image"))
+        #expect(format.hasPrefix(opened.facts.format))
+        let wanted = try TestImage.bytes(of: folder.file("flat"))
+        #expect(try await onOwnThread(named: "test-read") { try content(of: opened) } == wanted)
+    }
+
+    @Test("a damaged image that only QEMU reads is an error, not zeros", arguments: ["qcow2 -c", "vmdk", "vdi", "vpc"])
+    func exportedTruncated(format: String) async throws {
+        _ = try raw(size: 8 << 20, data: [0..<(8 << 20)])
+        let source = format == "qcow2 -c" ? "/usr/bin/git" : "image.raw"
+        try await shell("qemu-img convert -f raw \(source) -O \(format) image; truncate -s 1M image", in: folder.path)
+        let error = await #expect(throws: FlashlayerError.self) {
+            let source = try await ImageFormat.open(folder.file("image"))
+            _ = try await onOwnThread(named: "test-read") { try content(of: source) }
+        }
+        #expect(error?.code == .badImage)
     }
 
     @Test("a truncated qcow2 is an error, not zeros")
