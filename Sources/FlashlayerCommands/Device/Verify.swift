@@ -20,7 +20,7 @@ struct Verify: Operation {
             """
     )
 
-    @Argument(help: "The image: a file, its block map, or '-' for standard input.")
+    @Argument(help: "The image: a file, a URL, a block map, or '-' for standard input.")
     var image: String
 
     @Argument(help: ArgumentHelp("The disks, such as /dev/sdb.", valueName: "target"))

@@ -26,7 +26,7 @@ struct Write: Operation {
             """
     )
 
-    @Argument(help: "The image: a file, or '-' for standard input.")
+    @Argument(help: "The image: a file, a URL, or '-' for standard input.")
     var image: String
 
     @Argument(help: ArgumentHelp("The disks, such as /dev/sdb: whole disks, not partitions.", valueName: "target"))

@@ -23,7 +23,7 @@ struct MapCommand: Operation {
             """
     )
 
-    @Argument(help: "The image: a file of any format that 'flashlayer write' reads, or '-' for standard input.")
+    @Argument(help: "The image: all that 'flashlayer write' reads: a file, a URL, or '-' for standard input.")
     var image: String
 
     @Option(
