@@ -52,7 +52,7 @@ package struct EngineProcess: Sendable {
         let watchdog = Task {
             while !Task.isCancelled {
                 try await Task.sleep(for: .milliseconds(100))
-                watch.giveUpSilent(after: .seconds(job.timeout + Self.grace))
+                watch.giveUpSilent(after: .seconds(job.timeout + Self.grace), onEvent)
                 guard watch.isComplete, watch.silence > Self.exitTime else { continue }
                 engine.cancel()
                 if let pid = processID.current { watch.leftBehind(pid, onEvent) }

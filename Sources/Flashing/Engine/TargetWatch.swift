@@ -54,8 +54,8 @@ final class TargetWatch: Sendable {
     }
 
     /// Targets that nothing was heard of for too long: their threads wait in the kernel.
-    func giveUpSilent(after limit: Duration) {
-        decide { subject, path in
+    func giveUpSilent(after limit: Duration, _ onEvent: (TargetEvent) -> Void) {
+        let given = decide { subject, path in
             // udev has its own time limit.
             let limit = subject.phase == .settle ? limit + .seconds(15) : limit
             guard ContinuousClock.now - subject.lastEvent > limit else { return nil }
@@ -65,6 +65,8 @@ final class TargetWatch: Sendable {
                 advice: "pull the device out; what is on it is not complete"
             )
         }
+        let results = self.results
+        for index in given { onEvent(TargetEvent(target: index, .finished(results[index]))) }
     }
 
     /// Somebody wants it to stop, and it does not.
