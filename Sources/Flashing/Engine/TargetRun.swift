@@ -139,7 +139,9 @@ struct TargetRun: Sendable {
             if isSizeDoubtful {
                 // Both ends before the stamps, so that an old table never stands over them, and after them.
                 result.bytesWritten += try ends.wipe(imageSize: nil)
-                result.bytesWritten += try CapacityProbe(target: target).run(imageSize: image.size ?? 0)
+                // Where nobody writes afterwards, the stamps are taken away.
+                let covered = job.holes == .skip ? 0 : image.size ?? 0
+                result.bytesWritten += try CapacityProbe(target: target).run(covered: covered)
             }
             monitor.emit(.phase(.zero))
             result.bytesWritten += try ends.wipe(imageSize: image.size)

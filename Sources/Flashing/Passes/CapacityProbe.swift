@@ -40,9 +40,10 @@ struct CapacityProbe {
         self.far = far
     }
 
-    /// - Returns: bytes written, and the blocks behind `imageSize` that were overwritten and have to be zeroed.
+    /// - Parameter covered: bytes from the start that are written later on, stamped or not; stamps behind them are zeroed.
+    /// - Returns: bytes written.
     /// - Throws: `counterfeit` with the first place whose stamp is not there.
-    func run(imageSize: UInt64) throws -> UInt64 {
+    func run(covered: UInt64) throws -> UInt64 {
         let total = dense + UInt64(far.count) * Self.blockSize
         var meter = ProgressMeter(.probe, total: 2 * total, target.monitor, isNew: false)
         let arena = AlignedBuffer(count: Self.batchSize)
@@ -75,22 +76,22 @@ struct CapacityProbe {
             }
             meter.add(UInt64(count))
         }
-        let cleared = try clear(behind: imageSize)
+        let cleared = try clear(behind: covered)
         meter.finish()
         return total + cleared
     }
 
     /// Behind the image nobody writes any more.
-    private func clear(behind imageSize: UInt64) throws -> UInt64 {
+    private func clear(behind covered: UInt64) throws -> UInt64 {
         var written: UInt64 = 0
-        var position = imageSize.roundedDown(to: Self.blockSize)
+        var position = covered.roundedDown(to: Self.blockSize)
         while position < dense {
             let count = min(ByteSize.chunk, dense - position)
             try transfer(.write, .zeros, count: Int(count), at: position)
             position += count
             written += count
         }
-        for offset in far where offset + Self.blockSize > imageSize {
+        for offset in far where offset + Self.blockSize > covered {
             try transfer(.write, .zeros, count: Int(Self.blockSize), at: offset)
             written += Self.blockSize
         }
