@@ -132,8 +132,9 @@ struct FaultyDeviceTests {
         let written = ContinuousClock.now
         _ = try await dd("if=\(device.path)", "of=/dev/null", "iflag=direct")
         let end = ContinuousClock.now
-        #expect(written - start >= .milliseconds(490) && written - start < .milliseconds(1500))
-        #expect(end - written >= .milliseconds(240) && end - written < .milliseconds(1000))
+        // How much longer it takes is up to the machine, and to the other tests.
+        #expect(written - start >= .milliseconds(490))
+        #expect(end - written >= .milliseconds(240))
     }
 
     @Test("zeros are a command of their own only where the device has one", arguments: [true, false])
