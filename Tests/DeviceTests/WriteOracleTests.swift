@@ -10,7 +10,7 @@ import Testing
 /// A job drawn by lot: an image, what is on the device before, how it is written, and what goes wrong.
 private struct WriteCase: CustomStringConvertible {
     enum Format: String, CaseIterable {
-        case raw, qcow2, gz, xz, zst, bz2
+        case raw, qcow2, vmdk, gz, xz, zst, bz2
     }
 
     enum Before: String, CaseIterable {
@@ -199,7 +199,7 @@ struct WriteOracleTests {
         let path = folder.file("image.\(format.rawValue)")
         switch format {
         case .raw: break
-        case .qcow2:
+        case .qcow2, .vmdk:
             // Such a file counts in sectors: the last one is filled up.
             try await Program("truncate", debianPackage: "coreutils").run(["--size=%512", raw])
             try await Program("qemu-img", debianPackage: "qemu-utils")
