@@ -32,7 +32,7 @@ package struct ExportedSource: RandomAccessSource {
         }
         daemon = try await StorageDaemon(file.path, format: format.rawValue, size: info.virtualSize)
         content = try ImageFile(daemon.path)
-        extents = try content.extents()
+        extents = content.extents()
         facts = ImageFacts(
             path: file.path,
             format: format.rawValue,

@@ -173,7 +173,7 @@ package final class ImageFile: Sendable {
     }
 
     /// Runs of data and holes as the file system knows them; see SEEK_HOLE in lseek(2).
-    func extents() throws -> [Extent] {
+    func extents() -> [Extent] {
         var extents: [Extent] = []
         var position: UInt64 = 0
         while position < size {

@@ -2,26 +2,35 @@
 // Copyright the flashlayer authors
 
 package import Model
+import Synchronization
 
 /// A raw image: the file is the content. Holes are told by the file system.
-package struct RawSource: RandomAccessSource {
+package final class RawSource: RandomAccessSource {
     package let facts: ImageFacts
-    package let extents: [Extent]
     package var size: UInt64 { file.size }
     private let file: ImageFile
+    private let knownExtents = Mutex<[Extent]?>(nil)
 
     init(_ file: ImageFile) throws {
         self.file = file
         guard file.size > 0 else {
             throw FlashlayerError(.badImage, "the image \(file.path) is empty")
         }
-        extents = try file.extents()
         facts = ImageFacts(
             path: file.path,
             format: "raw",
             size: file.size,
             tableSectorSize: PartitionTableProbe.sectorSize(in: try file.prefix(PartitionTableProbe.length))
         )
+    }
+
+    /// Asked for when they are needed: whoever only wants the size does not wait for a walk through the file.
+    package var extents: [Extent] {
+        knownExtents.withLock { known in
+            let extents = known ?? file.extents()
+            known = extents
+            return extents
+        }
     }
 
     package var files: [String] { [file.path] }

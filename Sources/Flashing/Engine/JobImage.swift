@@ -26,8 +26,8 @@ final class JobImage: Sendable {
         self.source = source
         self.targetCount = targetCount
         map = image.blockMap
-        readPool = ChunkPool(chunks: targetCount == 1 ? 4 : 8)
-        foundPool = ChunkPool(chunks: targetCount == 1 ? 5 : 8)
+        readPool = ChunkPool(chunks: targetCount == 1 ? 3 : 8)
+        foundPool = ChunkPool(chunks: targetCount == 1 ? 4 : 8)
         workers = try WorkerThreads()
         if needsDigests { startHashing() }
     }

@@ -64,7 +64,8 @@ struct EndsPass {
         for (range, content) in zip(ends.ranges, ends.contents) {
             let found = AlignedBuffer(count: content.count)
             try transfer(.read, found, range)
-            let position = (0..<range.count).first { unsafe content.bytes[$0] != found.bytes[$0] }
+            // The rest of the last sector is zero.
+            let position = (0..<target.padded(range.count)).first { unsafe content.bytes[$0] != found.bytes[$0] }
             if let position { return range.lowerBound + UInt64(position) }
         }
         return nil
