@@ -75,6 +75,7 @@ struct ReadingPassTests {
         #expect(index == 1)
         // A later pass gives it the rest; another one that is further on takes part in it.
         settings.start = index
+        settings.patience = .seconds(600)
         let later = ReadingPass(source, pool: pool, settings: settings)
         let rest = try #require(later.join())
         let further = try #require(later.join(from: 5))
