@@ -30,7 +30,7 @@ package struct PublishedDigest: Sendable, Equatable {
         let places = [address.beside(address.fileName + ".sha256"), address.beside("SHA256SUMS")].compactMap { $0 }
         return try find(name: address.fileName, places: places) { place in
             do {
-                return try WebOrigin(place).begin()
+                return try WebOrigin(place, mayBeAbsent: true).begin()
             } catch let error as FlashlayerError where error.code == .notFound {
                 return nil
             }

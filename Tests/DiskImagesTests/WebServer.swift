@@ -14,7 +14,8 @@ final class WebServer: Sendable {
     /// - Parameters:
     ///   - folder: what it serves.
     ///   - fault: `none`; `break` ends each answer after 700 000 bytes; `break-plain` does, and knows no ranges;
-    ///     `break-change` does, and the file is another one from the second request on; `untold` gives no length.
+    ///     `break-change` does, and the file is another one from the second request on; `untold` gives no length; `late` listens
+    ///     half a second later; a number is the status of what is not there.
     init(_ folder: TemporaryFolder, fault: String) async throws {
         let script = folder.file("server-\(fault).py")
         try folder.write(Self.script, to: "server-\(fault).py")
@@ -34,7 +35,7 @@ final class WebServer: Sendable {
     }
 
     private static let script = """
-        import http.server, os, re, sys
+        import http.server, os, re, sys, time
         folder, fault, port_file = sys.argv[1:]
         requests = 0
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -48,7 +49,7 @@ final class WebServer: Sendable {
                     self.end_headers()
                     return
                 if not os.path.exists(path):
-                    self.send_error(404)
+                    self.send_error(int(fault) if fault.isdigit() else 404)
                     return
                 requests += 1
                 data = open(path, 'rb').read()
@@ -68,9 +69,14 @@ final class WebServer: Sendable {
                 end = min(len(data), start + 700000) if fault.startswith('break') else len(data)
                 try: self.wfile.write(data[start:end])
                 except BrokenPipeError: pass
-        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+        server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler, False)
+        server.server_bind()
+        if fault != 'late': server.server_activate()
         open(port_file + '.new', 'w').write(str(server.server_address[1]))
         os.rename(port_file + '.new', port_file)
+        if fault == 'late':
+            time.sleep(0.5)
+            server.server_activate()
         server.serve_forever()
         """
 }

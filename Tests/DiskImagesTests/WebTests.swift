@@ -75,6 +75,27 @@ struct WebTests {
         withExtendedLifetime(server) {}
     }
 
+    @Test("a server that does not listen yet is asked again")
+    func late() async throws {
+        let server = try await WebServer(folder, fault: "late")
+        #expect(try await content(of: ImageReference(server.address + "raw").open().source) == raw)
+        withExtendedLifetime(server) {}
+    }
+
+    @Test(
+        "a digest that is not there says nothing; one that a server fails to give may be there",
+        arguments: [("403", nil), ("404", nil), ("410", nil), ("401", .unavailable), ("500", .unavailable)]
+            as [(String, ErrorCode?)]
+    )
+    func noDigest(status: String, code: ErrorCode?) async throws {
+        let server = try await WebServer(folder, fault: status)
+        #expect(await failure(ImageReference(server.address + "raw"))?.code == code)
+        // An image that is not there is always an error.
+        let wanted: ErrorCode = status == "404" || status == "410" ? .notFound : .unavailable
+        #expect(await failure(ImageReference(server.address + "nothing"))?.code == wanted)
+        withExtendedLifetime(server) {}
+    }
+
     @Test("the digest that lies beside it is compared", arguments: ["raw", "raw.xz"])
     func published(name: String) async throws {
         let server = try await WebServer(folder, fault: "none")

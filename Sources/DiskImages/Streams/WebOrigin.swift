@@ -15,11 +15,15 @@ final class WebOrigin: ByteOrigin {
     }
 
     let address: WebAddress
+    fileprivate let mayBeAbsent: Bool
     private let curl: Program
     private let identity = Mutex<Identity?>(nil)
 
-    init(_ address: WebAddress) throws {
+    /// - Parameter mayBeAbsent: that the server refuses it (403) is no more than that it is not there: object stores
+    ///   that keep their lists to themselves answer so for any name that they do not have.
+    init(_ address: WebAddress, mayBeAbsent: Bool = false) throws {
         self.address = address
+        self.mayBeAbsent = mayBeAbsent
         curl = try Program("curl", debianPackage: "curl")
     }
 
@@ -85,7 +89,16 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
         let pipe: PipeBytes
     }
 
+    /// Nobody listened there. A server that is just starting does so soon.
+    private struct Refused: Error {
+        let error: FlashlayerError
+    }
+
     private static let attempts = 6
+    /// Milliseconds before the first connection is tried again.
+    private static let firstPauses = [100, 300, 600, 1000]
+    /// "Failed to connect to host", of a server or of a proxy: see curl(1).
+    private static let cannotConnect: Int32 = 7
     private static let longestHead = 64 << 10
 
     private(set) var position: UInt64 = 0
@@ -99,7 +112,7 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
 
     init(_ origin: WebOrigin) throws {
         self.origin = origin
-        try connect()
+        try begin()
     }
 
     deinit {
@@ -157,6 +170,8 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
             failures += 1
             do {
                 return try connect()
+            } catch is Refused {
+                continue
             } catch let error as FlashlayerError where error.code == .unavailable {
                 continue
             }
@@ -180,9 +195,21 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
         )
     }
 
+    private func begin() throws {
+        var pauses = Self.firstPauses[...]
+        while true {
+            do {
+                return try connect()
+            } catch let refused as Refused {
+                guard let milliseconds = pauses.popFirst() else { throw refused.error }
+                try pause(milliseconds: milliseconds)
+            }
+        }
+    }
+
     /// Begins, or goes on at `position`, and reads the head of the answer.
     ///
-    /// - Throws: `not-found`, `unavailable`, `source-changed`, `bad-image`.
+    /// - Throws: `Refused`; `not-found`, `unavailable`, `source-changed`, `bad-image`.
     private func connect() throws {
         let child = try origin.request(from: position)
         let pipe = try PipeBytes(child.output, name: origin.name)
@@ -214,12 +241,14 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
             }
             let count = bytes.count < Self.longestHead ? try unsafe pipe.read(into: buffer.mutableBytes) : 0
             guard count > 0 else {
-                let said = try child.waitForEnd().errors.split(separator: "\n").last.map { ": \($0)" } ?? ""
-                throw FlashlayerError(
+                let outcome = try child.waitForEnd()
+                let said = outcome.errors.split(separator: "\n").last.map { ": \($0)" } ?? ""
+                let error = FlashlayerError(
                     .unavailable,
                     "\(origin.name) cannot be received\(said)",
                     advice: "look at the network and at the proxy that is set (http_proxy, https_proxy)"
                 )
+                throw outcome.status == Self.cannotConnect ? Refused(error: error) : error
             }
             unsafe bytes.append(contentsOf: buffer.bytes[..<count])
         }
@@ -240,6 +269,8 @@ private final class WebBytes: ByteStream, @unchecked Sendable {
         case 206:
             guard let range = response.contentRange, range.start == position else { throw origin.changed }
             try origin.confirm(.init(size: range.whole, validator: response.validator))
+        case 403 where origin.mayBeAbsent && position == 0:
+            throw FlashlayerError(.notFound, "there is no \(origin.name)")
         case 404, 410:
             throw position > 0 ? origin.changed : FlashlayerError(.notFound, "there is no \(origin.name)")
         case 412, 416:
