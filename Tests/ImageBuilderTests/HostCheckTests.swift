@@ -57,6 +57,8 @@ struct HostCheckTests {
             ("apt", "apt-get install apt", .problem),
             ("git", "apt-get install git", .note),
             ("curl", "apt-get install curl", .note),
+            ("qemu-storage-daemon", "apt-get install qemu-system-common", .note),
+            ("fusermount3", "apt-get install fuse3", .note),
             ("ovmf", "apt-get install ovmf", .note),
             ("kernel", "apt-get install linux-image-amd64", .problem),
         ]

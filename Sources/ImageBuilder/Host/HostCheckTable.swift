@@ -29,13 +29,20 @@ extension HostCheck {
         HostCheck("ovmf", .feature) { firmware($0, .uefi, "boot tests by UEFI") },
         HostCheck("ovmf-secure-boot", .feature) { firmware($0, .secureBoot, "boot tests with Secure Boot") },
         program("git", "git", "git", .feature, without: "layers of type \"git\" cannot be fetched"),
-        program("curl", "curl", "curl", .feature, without: "base images cannot be fetched from a URL"),
+        program("curl", "curl", "curl", .feature, without: "images cannot be fetched from a URL"),
         program(
             "qemu-storage-daemon",
             "qemu-storage-daemon",
             "qemu-system-common",
             .feature,
-            without: "images of other formats than raw and qcow2 cannot be read"
+            without: "vmdk, vdi, vhdx, vpc and compressed qcow2 images cannot be read"
+        ),
+        program(
+            "fusermount3",
+            "fusermount3",
+            "fuse3",
+            .feature,
+            without: "vmdk, vdi, vhdx, vpc and compressed qcow2 images cannot be read"
         ),
         HostCheck("cache-space", .build) { space($0, at: cachePath($0), name: "FLASHLAYER_CACHE") },
         HostCheck("temporary-space", .feature) { space($0, at: $0.environment["TMPDIR"] ?? "/tmp", name: "TMPDIR") },
