@@ -71,7 +71,8 @@ package struct Qcow2Source: RandomAccessSource {
                 throw FlashlayerError(
                     .badImage,
                     "\(info.filename) is encrypted",
-                    advice: "decrypt it with qemu-img first"
+                    advice: "decrypt it first: qemu-img convert --object secret,id=key,file=KEYFILE --image-opts "
+                        + "driver=qcow2,encrypt.key-secret=key,file.filename=\(info.filename) -O raw IMAGE.raw"
                 )
             }
             if info.specific?.data?.corrupt == true || info.dirty == true {

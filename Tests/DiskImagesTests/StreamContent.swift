@@ -24,6 +24,20 @@ func content(of source: (any ImageSource)?, piece: Int = 1_000_003) async throws
     }
 }
 
+/// Reads a whole source the way the engine does: chunk by chunk.
+func contentByChunks(of source: any RandomAccessSource) throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    for index in 0..<source.chunkCount {
+        let buffer = AlignedBuffer(count: source.length(ofChunk: index))
+        let part = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: buffer.mutableBytes[..<source.length(ofChunk: index)]
+        )
+        try unsafe source.read(into: part, at: UInt64(index) * ByteSize.chunk)
+        unsafe bytes.append(contentsOf: part)
+    }
+    return bytes
+}
+
 /// Runs a line of shell, in a folder.
 @discardableResult
 func shell(_ line: String, in folder: String) async throws -> String {
