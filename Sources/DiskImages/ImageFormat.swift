@@ -52,15 +52,16 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         return [path] + (try await QemuImage.chain(of: path)).dropFirst().map(\.filename)
     }
 
-    /// Opens an image for reading, whatever its name says.
+    /// Opens a local file that is read in any order, whatever its name says. What a user names to be written or mapped
+    /// may be more than that: see `ImageReference.open`.
     ///
-    /// - Throws: `not-found`, `bad-image`, `unavailable` for a format that has to be converted first.
-    package static func open(_ path: String) async throws -> any RandomAccessSource {
+    /// - Throws: `not-found`, `bad-image`, `unavailable` for a compressed file and where a program is missing.
+    package static func openLocal(_ path: String) async throws -> any RandomAccessSource {
         let file = try ImageFile(path)
-        return try await open(file, tell(file))
+        return try await openLocal(file, tell(file))
     }
 
-    static func open(_ file: ImageFile, _ format: ImageFormat) async throws -> any RandomAccessSource {
+    static func openLocal(_ file: ImageFile, _ format: ImageFormat) async throws -> any RandomAccessSource {
         let path = file.path
         switch format {
         case .raw, .luks:
@@ -98,7 +99,7 @@ package enum ImageFormat: String, CaseIterable, Sendable {
     }
 
     /// What makes an image of a file that is packed so.
-    func unpackAdvice(_ name: String) -> String {
+    package func unpackAdvice(_ name: String) -> String {
         let command =
             switch self {
             case .gzip: "gzip -dc"
@@ -107,6 +108,7 @@ package enum ImageFormat: String, CaseIterable, Sendable {
             case .bzip2: "bzip2 -dc"
             default: "cat"
             }
-        return "unpack it first: \(command) \(name) > IMAGE"
+        let unpacked = name.contains("://") ? "curl -fL \(name) | \(command)" : "\(command) \(name)"
+        return "unpack it first: \(unpacked) > IMAGE"
     }
 }

@@ -40,7 +40,7 @@ extension ImageReference {
             }
         }
         if let wanted { try await file.compare(with: wanted) }
-        return Opened(source: try await ImageFormat.open(file, format), published: published)
+        return Opened(source: try await ImageFormat.openLocal(file, format), published: published)
     }
 
     /// Tells the format by the first bytes, and goes on with them.

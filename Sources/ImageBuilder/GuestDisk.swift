@@ -19,7 +19,7 @@ enum GuestDisk {
             throw FlashlayerError(
                 .unavailable,
                 "\(path) is compressed (\(format.rawValue)): no machine can start from it as it is",
-                advice: "unpack it first"
+                advice: format.unpackAdvice(path)
             )
         }
     }

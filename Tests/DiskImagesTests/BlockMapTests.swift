@@ -29,7 +29,7 @@ struct BlockMapTests {
     @Test("the raw digest is what sha256sum says", arguments: [1, 4096, (4 << 20) + 5, (21 << 20) + 100] as [UInt64])
     func rawDigest(size: UInt64) async throws {
         let path = try image(size: size)
-        let scan = try await ImageScan.scan(try await ImageFormat.open(path), wholeDigest: true)
+        let scan = try await ImageScan.scan(try await ImageFormat.openLocal(path), wholeDigest: true)
         let sum = try await Program("sha256sum", debianPackage: "coreutils").run([path])
         #expect(scan.rawSha256?.hex == String(sum.prefix(64)))
         #expect(scan.chunkDigests.count == Int((size + (4 << 20) - 1) / (4 << 20)))
@@ -38,7 +38,7 @@ struct BlockMapTests {
     @Test("the image digest is SHA-256 over the digests of the chunks, as a shell computes it")
     func imageDigest() async throws {
         let path = try image(size: (21 << 20) + 100)
-        let scan = try await ImageScan.scan(try await ImageFormat.open(path), wholeDigest: false)
+        let scan = try await ImageScan.scan(try await ImageFormat.openLocal(path), wholeDigest: false)
         let script = """
             split --bytes=4M --filter='sha256sum | cut -c1-64' "$1" | perl -ne 'chomp; print pack "H*", $_' | sha256sum
             """
@@ -52,7 +52,7 @@ struct BlockMapTests {
     )
     func bmaptool(size: UInt64) async throws {
         let path = try image(size: size)
-        let scan = try await ImageScan.scan(try await ImageFormat.open(path), wholeDigest: false)
+        let scan = try await ImageScan.scan(try await ImageFormat.openLocal(path), wholeDigest: false)
         let map = try folder.write(try scan.blockMap.xml(), to: "image.bmap")
         let copy = folder.file("copy.raw")
         let bmaptool = try Program("bmaptool", debianPackage: "bmap-tools")

@@ -19,20 +19,6 @@ struct SourceTests {
         folder = try TemporaryFolder()
     }
 
-    /// Reads a whole source the way the engine does: chunk by chunk.
-    @Sendable private func content(of source: any RandomAccessSource) throws -> [UInt8] {
-        var bytes: [UInt8] = []
-        for index in 0..<source.chunkCount {
-            let buffer = AlignedBuffer(count: source.length(ofChunk: index))
-            let part = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: buffer.mutableBytes[..<source.length(ofChunk: index)]
-            )
-            try unsafe source.read(into: part, at: UInt64(index) * ByteSize.chunk)
-            unsafe bytes.append(contentsOf: part)
-        }
-        return bytes
-    }
-
     private func raw(size: UInt64, data: [Range<UInt64>]) throws -> String {
         let path = folder.file("image.raw")
         try TestImage.create(path, size: size, data: data)
@@ -45,16 +31,16 @@ struct SourceTests {
     )
     func rawSizes(size: UInt64) async throws {
         let path = try raw(size: size, data: [0..<min(size, 70_000)])
-        let source = try await ImageFormat.open(path)
+        let source = try await ImageFormat.openLocal(path)
         #expect(source.facts.format == "raw")
         #expect(source.size == size)
-        #expect(try content(of: source) == TestImage.bytes(of: path))
+        #expect(try contentByChunks(of: source) == TestImage.bytes(of: path))
     }
 
     @Test("extents cover the image without gaps, and holes are zero")
     func rawExtents() async throws {
         let path = try raw(size: 32 << 20, data: [(5 << 20)..<(6 << 20), (20 << 20)..<(21 << 20)])
-        let source = try await ImageFormat.open(path)
+        let source = try await ImageFormat.openLocal(path)
         var position: UInt64 = 0
         for extent in source.extents {
             #expect(extent.offset == position)
@@ -76,12 +62,12 @@ struct SourceTests {
         try await program.run([
             "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=\(clusterSize)", path, image,
         ])
-        let source = try await ImageFormat.open(image)
+        let source = try await ImageFormat.openLocal(image)
         #expect(source.facts.format == "qcow2")
         #expect(source.size == (24 << 20) + 1536)
         #expect(source.chunksWithData.contains(false))
         let wanted = try TestImage.bytes(of: path)
-        #expect(try content(of: source) == wanted)
+        #expect(try contentByChunks(of: source) == wanted)
     }
 
     @Test("a backing chain is read through")
@@ -96,11 +82,11 @@ struct SourceTests {
         try await qemuIO.run(["-f", "qcow2", "-c", "write -P 0x5a 1M 1M", "-c", "write -z 8M 512k", top])
         let flat = folder.file("flat.raw")
         try await qemuImg.run(["convert", "-O", "raw", top, flat])
-        let source = try await ImageFormat.open(top)
+        let source = try await ImageFormat.openLocal(top)
         #expect(source.files == [top, base])
         #expect(try await ImageFormat.files(of: top) == [top, base])
         let wanted = try TestImage.bytes(of: flat)
-        #expect(try content(of: source) == wanted)
+        #expect(try contentByChunks(of: source) == wanted)
     }
 
     @Test(
@@ -145,10 +131,10 @@ struct SourceTests {
         _ = try raw(size: 8 << 20, data: [0..<(1 << 20), (5 << 20)..<(6 << 20)])
         try await shell("qemu-img convert -f raw image.raw -O \(format) image", in: folder.path)
         try await shell("qemu-img convert -f \(format.prefix { $0 != " " }) image -O raw flat", in: folder.path)
-        let opened = try await ImageFormat.open(folder.file("image"))
+        let opened = try await ImageFormat.openLocal(folder.file("image"))
         #expect(format.hasPrefix(opened.facts.format))
         let wanted = try TestImage.bytes(of: folder.file("flat"))
-        #expect(try await onOwnThread(named: "test-read") { try content(of: opened) } == wanted)
+        #expect(try await onOwnThread(named: "test-read") { try contentByChunks(of: opened) } == wanted)
     }
 
     @Test("a damaged image that only QEMU reads is an error, not zeros", arguments: ["qcow2 -c", "vmdk", "vdi", "vpc"])
@@ -157,8 +143,8 @@ struct SourceTests {
         let source = format == "qcow2 -c" ? "/usr/bin/git" : "image.raw"
         try await shell("qemu-img convert -f raw \(source) -O \(format) image; truncate -s 1M image", in: folder.path)
         let error = await #expect(throws: FlashlayerError.self) {
-            let source = try await ImageFormat.open(folder.file("image"))
-            _ = try await onOwnThread(named: "test-read") { try content(of: source) }
+            let source = try await ImageFormat.openLocal(folder.file("image"))
+            _ = try await onOwnThread(named: "test-read") { try contentByChunks(of: source) }
         }
         #expect(error?.code == .badImage)
     }
@@ -171,7 +157,7 @@ struct SourceTests {
         try await program.run(["convert", "-f", "raw", "-O", "qcow2", path, image])
         let truncate = try Program("truncate", debianPackage: "coreutils")
         try await truncate.run(["--size", "3M", image])
-        let error = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(image) }
+        let error = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal(image) }
         #expect(error?.code == .badImage)
         #expect(error?.message.contains("truncated") == true)
     }
@@ -179,7 +165,7 @@ struct SourceTests {
     @Test("an image that changes while it is read is noticed")
     func changed() async throws {
         let path = try raw(size: 1 << 20, data: [0..<4096])
-        let source = try await ImageFormat.open(path)
+        let source = try await ImageFormat.openLocal(path)
         try source.confirmUnchanged()
         let touch = try Program("touch", debianPackage: "coreutils")
         try await touch.run(["--date", "2001-01-01", path])
@@ -189,18 +175,18 @@ struct SourceTests {
 
     @Test("what is no image says so")
     func noImage() async throws {
-        let missing = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open("/nowhere/x.raw") }
+        let missing = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal("/nowhere/x.raw") }
         #expect(missing?.code == .notFound)
         let path = folder.file("empty")
         try TestImage.create(path, size: 0, data: [])
-        let empty = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(path) }
+        let empty = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal(path) }
         #expect(empty?.code == .badImage)
-        let directory = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open("/tmp") }
+        let directory = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal("/tmp") }
         #expect(directory?.code == .badImage)
         // Nobody writes into it: opening must not wait for that.
         let pipe = folder.file("pipe")
         #expect(unsafe mkfifo(pipe, 0o600) == 0)
-        let fifo = await #expect(throws: FlashlayerError.self) { try await ImageFormat.open(pipe) }
+        let fifo = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal(pipe) }
         #expect(fifo?.code == .badImage)
     }
 }

@@ -98,7 +98,7 @@ struct BuildAndWrite: Operation {
     private func expectedSize(_ plan: Plan) async throws -> UInt64 {
         switch plan.base {
         case .bootstrap: plan.image.bootstrapSize
-        case .image(let path, _): max(plan.image.size ?? 0, try await ImageFormat.open(path).size)
+        case .image(let path, _): max(plan.image.size ?? 0, try await ImageFormat.openLocal(path).size)
         }
     }
 }

@@ -131,7 +131,7 @@ package struct ImageOutput: Sendable {
         }
         OutputOwner.adopt(temporary)
         log.tell(.activity("taking its digests"))
-        let scan = try await Self.scan(try await ImageFormat.open(temporary))
+        let scan = try await Self.scan(try await ImageFormat.openLocal(temporary))
         guard let rawSha256 = scan.rawSha256 else { throw FlashlayerError(.fault, "the image has no digest") }
         try HostFile.flush(temporary)
         // What describes the old image must never stand beside the new one.
