@@ -231,6 +231,7 @@ struct FaultMatrixTests {
 
     private func judge(_ fault: FaultCase, _ device: FaultyDevice, _ outcome: Program.Outcome) async throws {
         #expect(outcome.status == fault.status, "\(outcome.output)\(outcome.errors)")
+        #expect(!outcome.errors.contains("leaked"), "\(outcome.errors)")
         let events = try outcome.events()
         let finished = try #require(
             events.first { $0["event"]?.text == "finished" && $0["target"]?.text == device.path },

@@ -82,19 +82,22 @@ package struct Engine: Sendable {
         try image.readStart()
         let schedule = PassSchedule(image, targets: job.targets.count)
         let mapCheck = trusted == nil ? try MapCheck(opened.blockMap, of: image, schedule.observer) : nil
-        await withTaskGroup { group in
-            for index in job.targets.indices {
-                let run = TargetRun(
-                    job: job,
-                    target: job.targets[index],
-                    image: image,
-                    schedule: schedule,
-                    trusted: trusted.map { ChunkDigestList($0) },
-                    mapCheck: mapCheck,
-                    monitor: monitor(index)
-                )
-                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.write() } }
-            }
+        await onThreads { index in
+            TargetRun(
+                job: job,
+                target: job.targets[index],
+                image: image,
+                schedule: schedule,
+                trusted: trusted.map { ChunkDigestList($0) },
+                mapCheck: mapCheck,
+                monitor: monitor(index)
+            ).write()
+        }
+        // Only where tests look for it: it may have to wait for the source.
+        if _isDebugAssertConfiguration(), !session.isCancelled {
+            let count = image.leakedChunks()
+            let text = Array("\(count) chunks leaked\n".utf8)
+            if count > 0 { _ = unsafe text.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) } }
         }
     }
 
@@ -104,26 +107,29 @@ package struct Engine: Sendable {
         for index in job.targets.indices { emit(index, .phase(.probe)) }
         try image.readStart()
         let schedule = PassSchedule(image, targets: job.targets.count)
-        await withTaskGroup { group in
-            for index in job.targets.indices {
-                let run = VerifyRun(
-                    job: job,
-                    target: job.targets[index],
-                    image: image,
-                    schedule: schedule,
-                    monitor: monitor(index)
-                )
-                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.verify() } }
-            }
+        await onThreads { index in
+            VerifyRun(
+                job: job,
+                target: job.targets[index],
+                image: image,
+                schedule: schedule,
+                monitor: monitor(index)
+            ).verify()
         }
     }
 
     private func verify(against map: BlockMap?) async {
         guard let map else { return }
+        await onThreads { index in
+            MapVerifyRun(job: job, target: job.targets[index], map: map, monitor: monitor(index)).verify()
+        }
+    }
+
+    /// Does the work on each target, on a thread of its own; returns when all of them are done.
+    private func onThreads(_ work: @escaping @Sendable (_ target: Int) -> Void) async {
         await withTaskGroup { group in
             for index in job.targets.indices {
-                let run = MapVerifyRun(job: job, target: job.targets[index], map: map, monitor: monitor(index))
-                group.addTask { try? await onOwnThread(named: "target-\(index)") { run.verify() } }
+                group.addTask { try? await onOwnThread(named: "target-\(index)") { work(index) } }
             }
         }
     }

@@ -3,6 +3,7 @@
 
 import Digests
 import DiskImages
+import Glibc
 import Model
 import Synchronization
 import Threads
@@ -16,6 +17,7 @@ final class JobImage: Sendable {
     /// What is read back from the targets.
     let foundPool: ChunkPool
     let workers: WorkerThreads
+    private let hungTargets = Atomic<Int>(0)
     private let hashing = Mutex<ChunkDigests?>(nil)
     let targetCount: Int
 
@@ -54,6 +56,18 @@ final class JobImage: Sendable {
         let length = min(Int(source.size), Int(ByteSize.mebibyte))
         let buffer = AlignedBuffer(count: length)
         try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
+    }
+
+    /// A target that hangs keeps the memory that the kernel may still write into.
+    func keepsMemory() {
+        hungTargets.add(1, ordering: .relaxed)
+    }
+
+    /// When the work is over, whoever still holds a chunk has forgotten it.
+    func leakedChunks() -> Int {
+        let deadline = ContinuousClock.now + .seconds(2)
+        while readPool.inUse + foundPool.inUse > 0, ContinuousClock.now < deadline { usleep(10_000) }
+        return hungTargets.load(ordering: .relaxed) > 0 ? 0 : readPool.inUse + foundPool.inUse
     }
 
     /// What most requests of a target use memory of.

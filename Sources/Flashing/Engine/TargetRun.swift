@@ -102,6 +102,7 @@ struct TargetRun: Sendable {
         } catch {
             let failure = FlashlayerError(wrapping: error)
             if target.queue.isHung {
+                image.keepsMemory()
                 // Closing the device may wait for it as well: the last word is said before.
                 result.failed(failure)
                 if !isReady { schedule.leave() }
