@@ -93,12 +93,14 @@ package struct Engine: Sendable {
                 monitor: monitor(index)
             ).write()
         }
-        // Only where tests look for it: it may have to wait for the source.
-        if _isDebugAssertConfiguration(), !session.isCancelled {
-            let count = image.leakedChunks()
-            let text = Array("\(count) chunks leaked\n".utf8)
-            if count > 0 { _ = unsafe text.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) } }
-        }
+        #if DEBUG
+            // Only where tests look for it: it may have to wait for the source.
+            if !session.isCancelled {
+                let count = image.leakedChunks()
+                let text = Array("\(count) chunks leaked\n".utf8)
+                if count > 0 { _ = unsafe text.withUnsafeBytes { unsafe Glibc.write(2, $0.baseAddress, $0.count) } }
+            }
+        #endif
     }
 
     private func verify(_ opened: OpenImage) async throws {
