@@ -67,6 +67,18 @@ package struct BlockMap: Sendable, Equatable {
         range.first * blockSize..<min((range.last + 1) * blockSize, imageSize)
     }
 
+    /// - Parameter name: of the image, for the message.
+    /// - Throws: `digest-mismatch` when the image has another size than the map is for.
+    package func confirm(imageSize size: UInt64, of name: String) throws {
+        guard size == imageSize else {
+            throw FlashlayerError(
+                .digestMismatch,
+                "\(name) has \(size) bytes, and its block map is for \(imageSize)",
+                advice: "make the map again (flashlayer map), or do without it: --no-bmap"
+            )
+        }
+    }
+
     /// Whether it proves anything: at least one range has a digest.
     package var hasDigests: Bool { ranges.contains { $0.digest != nil } }
 

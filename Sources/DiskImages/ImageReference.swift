@@ -42,13 +42,7 @@ package struct ImageReference: Codable, Sendable, Equatable {
             return OpenImage(source: source, blockMap: nil, blockMapPath: nil, published: opened.published)
         }
         let map = try BlockMap(contentsOf: path)
-        if let size = source.facts.size, size != map.imageSize {
-            throw FlashlayerError(
-                .digestMismatch,
-                "\(path) is the block map of another image: of \(map.imageSize) bytes, \(location) has \(size)",
-                advice: "make it again (flashlayer map), or do without it: --no-bmap"
-            )
-        }
+        if let size = source.facts.size { try map.confirm(imageSize: size, of: location) }
         return OpenImage(source: source, blockMap: map, blockMapPath: path, published: opened.published)
     }
 

@@ -51,11 +51,8 @@ package struct ImageScan: Sendable {
         onProgress: (UInt64) -> Void
     ) throws -> ImageScan {
         let digests = ChunkDigests(on: try WorkerThreads())
-        var settings = ReadingPass.Settings()
-        settings.digests = digests
-        let pass = ReadingPass(source, pool: ChunkPool(chunks: 8), settings: settings)
-        guard let feed = pass.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
-        try pass.begin()
+        let pass = ReadingPass(source, pool: ChunkPool(chunks: 8))
+        let feed = try pass.onlyFeed(hashingInto: digests)
         defer {
             feed.close()
             pass.cancel()
@@ -72,7 +69,8 @@ package struct ImageScan: Sendable {
                 }
                 onProgress(piece.range.upperBound)
             case .end(_, let size):
-                return ImageScan(size: size, chunkDigests: Array(try digests.finish().all), rawSha256: whole?.finish())
+                let list = try digests.finish(imageSize: size)
+                return ImageScan(size: size, chunkDigests: Array(list.all), rawSha256: whole?.finish())
             case .nothingYet: continue
             case .detached: throw FlashlayerError(.fault, "the only reader of an image was put off")
             }

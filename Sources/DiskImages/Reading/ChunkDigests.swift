@@ -16,7 +16,7 @@ package final class ChunkDigests: Sendable {
 
     /// Takes the chunk's digest later, unless it is known.
     package func add(_ chunk: Chunk) {
-        guard list.withLock({ $0.data[chunk.index] == nil }) else { return }
+        guard list.withLock({ $0[chunk.index] == nil }) else { return }
         tasks.run { [self] in
             let digest = try unsafe SHA256.digest(of: chunk.content)
             list.withLock { $0.set(digest, at: chunk.index) }
@@ -31,16 +31,21 @@ package final class ChunkDigests: Sendable {
     }
 
     /// Waits for all that was handed in.
-    package func finish() throws -> ChunkDigestList {
+    ///
+    /// - Throws: `fault` unless it is every chunk of an image of that size: what was not hashed is not proved.
+    package func finish(imageSize: UInt64) throws -> ChunkDigestList {
         try tasks.finish()
-        return list.withLock { $0 }
+        let list = list.withLock { $0 }
+        guard list.covers(imageSize) else { throw FlashlayerError(.fault, "a chunk of the image was not hashed") }
+        return list
     }
 }
 
 /// The digests of an image's chunks. Those of zeros take no room: a disk of many terabytes has millions of them.
 package struct ChunkDigestList: Sendable {
-    package private(set) var count = 0
-    fileprivate var data: [Int: Digest] = [:]
+    /// Of each chunk whether its digest is known.
+    private var isKnown: [Bool] = []
+    private var data: [Int: Digest] = [:]
     private var wholeZeros: Digest?
 
     fileprivate init() {}
@@ -49,18 +54,32 @@ package struct ChunkDigestList: Sendable {
         for (index, digest) in digests.enumerated() { set(digest, at: index) }
     }
 
-    /// - Precondition: the chunk was hashed, or is of zeros.
-    package subscript(index: Int) -> Digest? { data[index] ?? wholeZeros }
+    /// nil where it is not known.
+    package subscript(index: Int) -> Digest? {
+        isKnown.indices.contains(index) && isKnown[index] ? data[index] ?? wholeZeros : nil
+    }
 
-    package var all: some Sequence<Digest> { (0..<count).lazy.compactMap { self[$0] } }
+    package var all: some Sequence<Digest> { isKnown.indices.lazy.compactMap { self[$0] } }
+
+    /// Whether it has a digest for every chunk of an image of so many bytes, and for no other.
+    package func covers(_ imageSize: UInt64) -> Bool {
+        UInt64(isKnown.count) == imageSize.roundedUp(to: ByteSize.chunk) / ByteSize.chunk && isKnown.allSatisfy { $0 }
+    }
 
     fileprivate mutating func set(_ digest: Digest, at index: Int) {
         data[index] = digest
-        count = max(count, index + 1)
+        know(index..<(index + 1))
+    }
+
+    private mutating func know(_ chunks: Range<Int>) {
+        if isKnown.count < chunks.upperBound {
+            isKnown += repeatElement(false, count: chunks.upperBound - isKnown.count)
+        }
+        for index in chunks { isKnown[index] = true }
     }
 
     fileprivate mutating func addZeros(_ chunks: Range<Int>, lastLength: Int) throws {
-        count = max(count, chunks.upperBound)
+        know(chunks)
         if chunks.count > 1 || lastLength == Int(ByteSize.chunk), wholeZeros == nil {
             wholeZeros = try ImageDigest.zeros(ByteSize.chunk)
         }

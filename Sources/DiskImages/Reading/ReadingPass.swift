@@ -16,8 +16,6 @@ package final class ReadingPass: Sendable {
         package var start = 0
         /// Nil reads everything.
         package var wanted: Set<Int>?
-        /// Gets the digest of every piece.
-        package var digests: ChunkDigests?
         /// How long the slow ones may keep the others waiting, all in all, beyond a twentieth of the time.
         package var patience = Duration.seconds(1)
         /// How long a feed may keep the others waiting when there is no other pass to put it off to.
@@ -31,6 +29,8 @@ package final class ReadingPass: Sendable {
         /// The chunk that is handed out next.
         var next: Int
         var hasEnded = false
+        /// Gets the digest of every piece.
+        var digests: ChunkDigests?
         /// How long a fast feed had nothing because a slow one held all buffers.
         var lost = Duration.zero
         var begun = ContinuousClock.now
@@ -67,11 +67,28 @@ package final class ReadingPass: Sendable {
         }
     }
 
+    /// Starts to read for one reader alone.
+    ///
+    /// - Parameter digests: get the digest of every piece.
+    package func onlyFeed(hashingInto digests: ChunkDigests? = nil) throws -> Feed {
+        guard let feed = join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
+        try begin(hashingInto: digests)
+        return feed
+    }
+
     /// Starts to read; feeds that join later may miss the beginning.
     ///
-    /// - Parameter onEnd: is called on the pass's thread once nothing more will come.
-    package func begin(onEnd: @escaping @Sendable () -> Void = {}) throws {
-        state.withLock { $0.begun = .now }
+    /// - Parameters:
+    ///   - digests: get the digest of every piece.
+    ///   - onEnd: is called on the pass's thread once nothing more will come.
+    package func begin(
+        hashingInto digests: ChunkDigests? = nil,
+        onEnd: @escaping @Sendable () -> Void = {}
+    ) throws {
+        state.withLock { state in
+            state.begun = .now
+            state.digests = digests
+        }
         _ = try OwnThread(named: "read-image") { [self] in
             do {
                 let (ends, size) =
@@ -185,7 +202,7 @@ package final class ReadingPass: Sendable {
         if unsafe chunk.content.isAllZero {
             return try deliverZeros(chunk.index...chunk.index, lastLength: chunk.length, isHole: false, ends)
         }
-        settings.digests?.add(chunk)
+        state.withLock { $0.digests }?.add(chunk)
         let range = chunk.offset..<(chunk.offset + UInt64(chunk.length))
         put(
             ImagePiece(
@@ -204,7 +221,7 @@ package final class ReadingPass: Sendable {
         _ ends: ImageEnds
     ) throws {
         let chunks = chunks.lowerBound..<(chunks.upperBound + 1)
-        try settings.digests?.addZeros(chunks, lastLength: lastLength)
+        try state.withLock { $0.digests }?.addZeros(chunks, lastLength: lastLength)
         let start = UInt64(chunks.lowerBound) * ByteSize.chunk
         let range = start..<(UInt64(chunks.upperBound - 1) * ByteSize.chunk + UInt64(lastLength))
         put(ImagePiece(content: .zeros(isHole: isHole), chunks: chunks, range: range, body: ends.without(range)))

@@ -72,16 +72,20 @@ package struct Engine: Sendable {
             )
         }
         let isAlone = job.targets.count == 1
-        // A map with a digest for each chunk spares the hashing of what is written: the read-back proves it.
-        let trusted = job.verifies ? opened.blockMap?.chunkDigests : nil
+        // A map with a digest for each chunk spares the hashing of what is written: the read-back proves it. Only where
+        // the image can be asked again: a difference may be the image's fault.
+        let mapped = opened.blockMap?.chunkDigests
+        let isTrusted = job.verifies && source is any RandomAccessSource && !job.targets.contains(.null)
+        let trusted = isTrusted ? mapped : nil
         // One target is compared with the image itself, which is read again; several would have it read for each.
         let rereads = job.verifies && isAlone && source is any RandomAccessSource && trusted == nil
-        let hashes = job.targets.contains(.null) || (job.verifies && !rereads && trusted == nil)
+        let isProof = job.targets.contains(.null) || (job.verifies && !rereads) || mapped != nil
+        let hashes = isProof && trusted == nil
         let image = try JobImage(opened, source: source, targetCount: job.targets.count, needsDigests: hashes)
         for index in job.targets.indices { emit(index, .phase(.probe)) }
         try image.readStart()
         let schedule = PassSchedule(image, targets: job.targets.count)
-        let mapCheck = trusted == nil ? try MapCheck(opened.blockMap, of: image, schedule.observer) : nil
+        let mapCheck = try MapCheck(of: image, schedule.observer)
         await onThreads { index in
             TargetRun(
                 job: job,
@@ -109,12 +113,14 @@ package struct Engine: Sendable {
         for index in job.targets.indices { emit(index, .phase(.probe)) }
         try image.readStart()
         let schedule = PassSchedule(image, targets: job.targets.count)
+        let mapCheck = try MapCheck(of: image, schedule.observer)
         await onThreads { index in
             VerifyRun(
                 job: job,
                 target: job.targets[index],
                 image: image,
                 schedule: schedule,
+                mapCheck: mapCheck,
                 monitor: monitor(index)
             ).verify()
         }

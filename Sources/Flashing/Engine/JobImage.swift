@@ -19,7 +19,7 @@ final class JobImage: Sendable {
     let workers: WorkerThreads
     private let hungTargets = Atomic<Int>(0)
     private let hashing = Mutex<ChunkDigests?>(nil)
-    let targetCount: Int
+    private let targetCount: Int
 
     /// - Parameters:
     ///   - targetCount: one target alone needs less memory.
@@ -75,6 +75,26 @@ final class JobImage: Sendable {
     /// - Parameter reading: it is read as well as written.
     func arenas(reading: Bool) -> [BufferArena] {
         reading ? [readPool.arena, foundPool.arena] : [readPool.arena]
+    }
+
+    /// - Parameter size: of the image, in bytes.
+    /// - Returns: nil where nobody had it hashed.
+    /// - Throws: `fault` unless every chunk was hashed.
+    func imageDigest(size: UInt64) throws -> ImageDigest? {
+        try digests.map { try ImageDigest(chunks: try $0.finish(imageSize: size).all) }
+    }
+
+    /// Compares what was read of the image with its block map. A map of another make is held to by `MapCheck`.
+    ///
+    /// - Parameter imageSize: bytes, as the end of the image told them.
+    /// - Throws: `digest-mismatch`.
+    func holdToMap(imageSize: UInt64) throws {
+        guard let map else { return }
+        try map.confirm(imageSize: imageSize, of: source.facts.path)
+        guard let expected = map.chunkDigests, let found = try digests?.finish(imageSize: imageSize) else { return }
+        if let wrong = expected.indices.first(where: { found[$0] != expected[$0] }) {
+            throw mismatch(at: UInt64(wrong) * ByteSize.chunk)
+        }
     }
 
     /// What to say of an image that its block map does not fit.

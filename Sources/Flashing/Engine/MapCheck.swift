@@ -11,9 +11,10 @@ final class MapCheck: Sendable {
     private let verdict = Monitor<Result<Void, any Error>?>(nil)
 
     /// - Parameter join: gives a feed of the pass that everybody takes part in.
-    /// - Returns: nil where there is nothing to check.
-    init?(_ map: BlockMap?, of image: JobImage, _ join: () -> Feed?) throws {
-        guard let map, map.hasDigests, let feed = join() else { return nil }
+    /// - Returns: nil where there is nothing to check, or `JobImage.holdToMap` does it: a map with a digest for each chunk
+    ///   needs no hashing of its own.
+    init?(of image: JobImage, _ join: () -> Feed?) throws {
+        guard let map = image.map, map.hasDigests, map.chunkDigests == nil, let feed = join() else { return nil }
         let name = image.source.facts.path
         _ = try OwnThread(named: "check-map") { [verdict] in
             let result = Result { try Self.run(RangeCheck(map, name: name), feed) }
@@ -42,7 +43,7 @@ final class MapCheck: Sendable {
                 } else {
                     try check.addZeros(piece.range)
                 }
-            case .end(_, let size): return try check.finish(size: size)
+            case .end: return
             case .detached: throw FlashlayerError(.fault, "the check of the block map was put off")
             }
         }
@@ -56,7 +57,6 @@ struct RangeCheck: ~Copyable {
     private let code: ErrorCode
     private var index = 0
     private var hash: SHA256?
-    private var position: UInt64 = 0
 
     /// - Parameter code: what a wrong digest means.
     init(_ map: BlockMap, name: String, code: ErrorCode = .digestMismatch) {
@@ -74,16 +74,6 @@ struct RangeCheck: ~Copyable {
 
     mutating func addZeros(_ range: Range<UInt64>) throws {
         try walk(range) { hash, part in hash.updateZeros(UInt64(part.count)) }
-    }
-
-    mutating func finish(size: UInt64) throws {
-        guard size == map.imageSize else {
-            throw FlashlayerError(
-                code,
-                "\(name) has \(size) bytes, and its block map is for \(map.imageSize)",
-                advice: "make the map again (flashlayer map), or leave it out: --no-bmap"
-            )
-        }
     }
 
     private mutating func walk(_ range: Range<UInt64>, _ body: (inout SHA256, Range<UInt64>) -> Void) throws {

@@ -19,7 +19,6 @@ final class PassSchedule: Sendable {
         var firstReady: ContinuousClock.Instant?
         /// The pass of those that fell behind, while it runs.
         var later: ReadingPass?
-        var laterHasBegun = false
         /// Where those that wait for a later pass want it to start.
         var waiting: [Int] = []
     }
@@ -50,7 +49,7 @@ final class PassSchedule: Sendable {
                 let isPatient = !self.image.isRepeatable || waited < Self.patience
                 if !state.hasBegun, state.expected == 0 || !isPatient {
                     state.hasBegun = true
-                    try state.first?.begin()
+                    try state.first?.begin(hashingInto: self.image.digests)
                 }
                 return state.hasBegun
             }
@@ -94,7 +93,7 @@ final class PassSchedule: Sendable {
                 let pass = self.pass(from: start, pool: self.laterPool)
                 let feed = pass.join(from: index)
                 state.later = pass
-                try pass.begin { [weak self] in self?.state.update { $0.later = nil } }
+                try pass.begin(hashingInto: self.image.digests) { [weak self] in self?.state.update { $0.later = nil } }
                 return feed
             }
             if let feed { return feed }
@@ -106,7 +105,6 @@ final class PassSchedule: Sendable {
     private func pass(from start: Int, pool: ChunkPool) -> ReadingPass {
         var settings = ReadingPass.Settings()
         settings.start = start
-        settings.digests = image.digests
         // A stream that has to be unpacked again is not given up for a stick that takes a breath.
         if image.seekable == nil { settings.patience = .seconds(10) }
         return ReadingPass(image.source, pool: pool, settings: settings)

@@ -49,6 +49,16 @@ struct TargetRun: Sendable {
         }
     }
 
+    /// The image is what its block map says, as far as anybody read it.
+    private func holdToMap(imageSize: UInt64) throws {
+        var pulse = Pulse(monitor)
+        try mapCheck?.wait {
+            pulse.beat()
+            try monitor.checkCancelled()
+        }
+        try image.holdToMap(imageSize: imageSize)
+    }
+
     // MARK: - Nothing but reading
 
     private func discard(_ result: inout FlashResult, _ isReady: inout Bool) throws {
@@ -67,8 +77,8 @@ struct TargetRun: Sendable {
             case .end(_, let size):
                 meter.finish()
                 result.imageSize = size
-                result.imageDigest = try image.digests.map { try ImageDigest(chunks: try $0.finish().all) }
-                try mapCheck?.wait { try monitor.checkCancelled() }
+                try holdToMap(imageSize: size)
+                result.imageDigest = try image.imageDigest(size: size)
                 result.writeSeconds = start.elapsed
                 return
             }
@@ -182,7 +192,7 @@ struct TargetRun: Sendable {
         monitor.emit(.phase(.flush))
         try target.flush(after: result.bytesWritten)
         result.writeSeconds = start.elapsed
-        try mapCheck?.wait { try monitor.checkCancelled() }
+        try holdToMap(imageSize: written.imageSize)
 
         if job.verifies {
             try verify(target, claim, written, &result)
@@ -217,7 +227,7 @@ struct TargetRun: Sendable {
         _ start: ContinuousClock.Instant,
         _ result: inout FlashResult
     ) throws {
-        try mapCheck?.wait { try monitor.checkCancelled() }
+        try holdToMap(imageSize: written.imageSize)
         result.result = .unchanged
         result.bytesVerified = written.imageSize
         result.verifySeconds = start.elapsed
@@ -226,8 +236,8 @@ struct TargetRun: Sendable {
             let outcome = try pass.run(.digests(trusted, imageSize: written.imageSize))
             if let first = outcome.mismatches.first { throw image.mismatch(at: first.offset) }
             result.imageDigest = try ImageDigest(chunks: trusted.all)
-        } else if let digests = image.digests {
-            result.imageDigest = try ImageDigest(chunks: try digests.finish().all)
+        } else {
+            result.imageDigest = try image.imageDigest(size: written.imageSize)
         }
     }
 
@@ -249,14 +259,14 @@ struct TargetRun: Sendable {
             ends: written.ends,
             skipped: { index in holes.map { !$0[index] } ?? false }
         )
-        var digests = try trusted ?? image.digests?.finish()
+        var digests = try trusted ?? image.digests?.finish(imageSize: written.imageSize)
         let outcome: VerifyPass.Outcome
         if let digests {
             outcome = try pass.run(.digests(digests, imageSize: written.imageSize))
         } else {
             let hashed = ChunkDigests(on: image.workers)
             outcome = try pass.run(try reread(into: hashed))
-            digests = try hashed.finish()
+            digests = try hashed.finish(imageSize: written.imageSize)
         }
         result.bytesVerified = outcome.bytesVerified
         result.verifySeconds = start.elapsed
@@ -268,11 +278,7 @@ struct TargetRun: Sendable {
     }
 
     private func reread(into digests: ChunkDigests) throws -> VerifyPass.Reference {
-        var settings = ReadingPass.Settings()
-        settings.digests = digests
-        let reading = ReadingPass(image.source, pool: image.readPool, settings: settings)
-        guard let feed = reading.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
-        try reading.begin()
+        let feed = try ReadingPass(image.source, pool: image.readPool).onlyFeed(hashingInto: digests)
         return .image(feed, imageSize: image.size) { _ in
             throw FlashlayerError(.fault, "the only reader of an image was put off")
         }
@@ -293,17 +299,19 @@ struct TargetRun: Sendable {
             // A source that was written to in the meantime explains every difference.
             try image.source.confirmUnchanged()
             let writes = round < job.repairs && mismatches.count <= RepairPass.limit
-            if image.isRepeatable, mismatches.count <= RepairPass.limit {
-                let isAliased = try aliased(mismatches, pass.target, digests)
+            if image.isRepeatable {
+                let isAliased = try aliased(mismatches, pass.target)
                 let repairing = RepairPass(
                     target: pass.target,
                     image: image,
                     ends: written.ends,
                     trusted: trusted
                 )
-                let (known, bytes) = try repairing.run(mismatches, writes: writes && !isAliased)
+                // Of many, a few are looked at: they may be the image's fault.
+                let few = Array(mismatches.prefix(RepairPass.limit))
+                let (known, bytes) = try repairing.run(few, writes: writes && !isAliased)
                 result.bytesWritten += bytes
-                mismatches = known
+                mismatches = known + mismatches.dropFirst(RepairPass.limit)
                 if isAliased { mismatches[0].kind = .aliased }
             }
             guard image.isRepeatable, writes, mismatches.first?.kind != .aliased else { break }
@@ -328,7 +336,7 @@ struct TargetRun: Sendable {
     }
 
     /// Whether the target has another part of the image where the first wrong chunk belongs.
-    private func aliased(_ mismatches: [Mismatch], _ target: OpenTarget, _ digests: ChunkDigestList) throws -> Bool {
+    private func aliased(_ mismatches: [Mismatch], _ target: OpenTarget) throws -> Bool {
         guard let source = image.seekable, let first = mismatches.first(where: { $0.kind != .zeroed }) else {
             return false
         }

@@ -14,6 +14,7 @@ struct VerifyRun: Sendable {
     let target: FlashJob.Target
     let image: JobImage
     let schedule: PassSchedule
+    let mapCheck: MapCheck?
     let monitor: JobMonitor
 
     func verify() {
@@ -62,18 +63,9 @@ struct VerifyRun: Sendable {
                 offset: first.offset
             )
         }
-        result.imageDigest = try image.digests.map { try ImageDigest(chunks: try $0.finish().all) }
-        try MapComparison.hold(image)
-    }
-}
-
-/// Holds what was hashed of an image to its block map.
-enum MapComparison {
-    /// - Throws: `digest-mismatch`.
-    static func hold(_ image: JobImage) throws {
-        guard let expected = image.map?.chunkDigests, let found = try image.digests?.finish() else { return }
-        guard let wrong = expected.indices.first(where: { found[$0] != expected[$0] }) else { return }
-        throw image.mismatch(at: UInt64(wrong) * ByteSize.chunk)
+        try mapCheck?.wait(whileWaiting: wait)
+        try image.holdToMap(imageSize: outcome.imageSize)
+        result.imageDigest = try image.imageDigest(size: outcome.imageSize)
     }
 }
 

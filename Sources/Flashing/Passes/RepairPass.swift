@@ -28,8 +28,7 @@ struct RepairPass {
         var settings = ReadingPass.Settings()
         settings.wanted = Set(byChunk.keys)
         let pass = ReadingPass(image.source, pool: image.readPool, settings: settings)
-        guard let feed = pass.join() else { throw FlashlayerError(.fault, "a pass has ended before it began") }
-        try pass.begin()
+        let feed = try pass.onlyFeed()
         defer {
             feed.close()
             pass.cancel()
@@ -42,13 +41,13 @@ struct RepairPass {
             case .detached: throw FlashlayerError(.fault, "the only reader of an image was put off")
             case .nothingYet: meter.beat()
             case .piece(let piece):
+                try checkSource(piece)
                 if let chunk = piece.chunk {
-                    try checkSource(chunk)
                     let seen = try look(at: chunk, found)
                     if let seen, known[chunk.index]?.kind == .unknown { known[chunk.index] = seen }
                 }
                 guard writes else { continue }
-                for part in target.sectors(of: piece.body) {
+                for part in piece.body {
                     let start = piece.chunk.map { Int(part.lowerBound - $0.offset) } ?? 0
                     let buffer = piece.chunk?.buffer ?? .zeros
                     for slice in part.slices(of: ByteSize.chunk) {
@@ -73,10 +72,15 @@ struct RepairPass {
         }
     }
 
-    private func checkSource(_ chunk: Chunk) throws {
-        guard let expected = trusted?[chunk.index] else { return }
-        guard try unsafe SHA256.digest(of: chunk.content) != expected else { return }
-        throw image.mismatch(at: chunk.offset)
+    private func checkSource(_ piece: ImagePiece) throws {
+        guard let trusted else { return }
+        for index in piece.chunks {
+            let start = UInt64(index) * ByteSize.chunk
+            let found =
+                try piece.chunk.map { try unsafe SHA256.digest(of: $0.content) }
+                ?? ImageDigest.zeros(min(ByteSize.chunk, piece.range.upperBound - start))
+            if found != trusted[index] { throw image.mismatch(at: start) }
+        }
     }
 
     private func look(at chunk: Chunk, _ buffer: AlignedBuffer) throws -> Mismatch? {
@@ -102,11 +106,6 @@ struct RepairPass {
         }
         return written
     }
-}
-
-extension OpenTarget {
-    /// Bodies start and end at whole MiB, or at the image's ends, which are left out: they are whole sectors already.
-    fileprivate func sectors(of body: [Range<UInt64>]) -> [Range<UInt64>] { body.filter { !$0.isEmpty } }
 }
 
 extension Range<UInt64> {

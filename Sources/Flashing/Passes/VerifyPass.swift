@@ -48,7 +48,12 @@ struct VerifyPass {
         _ phase: FlashPhase,
         _ only: Set<Int>?
     ) throws -> Outcome {
-        let chunks = (only.map { $0.sorted() } ?? Array(0..<digests.count)).filter { !skipped($0) }
+        // A list that says nothing of a chunk proves nothing of it.
+        guard digests.covers(imageSize) else {
+            throw FlashlayerError(.fault, "there is no digest for some of the image's chunks")
+        }
+        let all = 0..<Int(imageSize.roundedUp(to: ByteSize.chunk) / ByteSize.chunk)
+        let chunks = (only.map { $0.sorted() } ?? Array(all)).filter { !skipped($0) }
         let lengths = { (index: Int) in Int(min(ByteSize.chunk, imageSize - UInt64(index) * ByteSize.chunk)) }
         let total = chunks.reduce(0) { $0 + UInt64(lengths($1)) }
         var reading = Reading(self, meter: ProgressMeter(phase, total: total, target.monitor))
