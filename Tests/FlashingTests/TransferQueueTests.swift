@@ -8,38 +8,6 @@ import Testing
 
 @testable import Flashing
 
-/// Answers each request as it was told to, in the order they came: what a kernel may do and seldom does.
-private final class ScriptedBackend: RequestBackend {
-    /// The result of the next request; what is not scripted succeeds in full.
-    var script: [Int]
-    /// Every request that reached the kernel: offset and bytes.
-    private(set) var requests: [DeviceRequest] = []
-    private var prepared: [DeviceRequest] = []
-    private var completions: [DeviceCompletion] = []
-
-    init(_ script: [Int] = []) {
-        self.script = script
-    }
-
-    func prepare(_ request: DeviceRequest) -> Bool {
-        prepared.append(request)
-        return true
-    }
-
-    func submit() {
-        for request in prepared {
-            requests.append(request)
-            let result = script.isEmpty ? Int(request.count) : script.removeFirst()
-            completions.append(DeviceCompletion(tag: request.tag, result: result))
-        }
-        prepared = []
-    }
-
-    func wait(milliseconds: Int) -> DeviceCompletion? {
-        completions.isEmpty ? nil : completions.removeFirst()
-    }
-}
-
 @Suite("The queue of a target")
 struct TransferQueueTests {
     private let limits: QueueLimits = {

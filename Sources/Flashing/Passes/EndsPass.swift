@@ -31,17 +31,24 @@ struct EndsPass {
         return try zero(imageTail(imageSize, before: tail))
     }
 
-    /// Writes the image's own ends, its first MiB last of all: from that moment on the target is a disk with an image.
+    /// Where every partition table begins: the MBR, and the header of a GPT of 512-byte sectors. Without it, what a GPT of
+    /// 4096-byte sectors has behind it is no table either. One request to any device.
+    private static let firstBytes: UInt64 = 4096
+
+    /// Writes the image's own ends, its first 4 KiB last of all: from that moment on the target is a disk with an image.
     ///
     /// - Returns: bytes written.
     func commit(_ ends: ImageEnds, verifies: Bool) throws -> UInt64 {
         let total = ends.ranges.reduce(0) { $0 + UInt64($1.count) }
         var meter = ProgressMeter(.commit, total: total, target.monitor)
-        // Each on its own and flushed, so that the first sector is never there before the rest is.
+        // Each on its own and flushed: a device takes the requests of one transfer in any order.
         for (range, content) in zip(ends.ranges, ends.contents).reversed() {
-            try transfer(.write, content, range)
-            try target.flush()
-            meter.add(UInt64(range.count))
+            let split = min(max(Self.firstBytes, range.lowerBound), range.upperBound)
+            for part in [split..<range.upperBound, range.lowerBound..<split] where !part.isEmpty {
+                try transfer(.write, content, part, from: Int(part.lowerBound - range.lowerBound))
+                try target.flush()
+                meter.add(UInt64(part.count))
+            }
         }
         if verifies {
             target.dropCache()
@@ -88,9 +95,15 @@ struct EndsPass {
         return total
     }
 
-    private func transfer(_ direction: Transfer.Direction, _ buffer: AlignedBuffer, _ range: Range<UInt64>) throws {
+    /// - Parameter start: where in the buffer the range begins.
+    private func transfer(
+        _ direction: Transfer.Direction,
+        _ buffer: AlignedBuffer,
+        _ range: Range<UInt64>,
+        from start: Int = 0
+    ) throws {
         let count = target.padded(range.count)
-        try target.queue.add(Transfer(direction, buffer, count: count, offset: range.lowerBound))
+        try target.queue.add(Transfer(direction, buffer, start: start, count: count, offset: range.lowerBound))
         try target.queue.finish()
     }
 }
