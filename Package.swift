@@ -116,7 +116,7 @@ let tests: [Target] = [
             "flashlayer-builder", "CLinux",
         ]
     ),
-    .testTarget(name: "FlashingTests", dependencies: ["BlockDevices", "Flashing", "Model"]),
+    .testTarget(name: "FlashingTests", dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model"]),
     .testTarget(
         name: "LayersTests",
         dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", "CLinux", .toml]

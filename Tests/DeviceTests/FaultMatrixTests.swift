@@ -283,6 +283,27 @@ struct FaultMatrixTests {
         #expect(finished?["result"]?.text == "pass", "\(outcome.output)\(outcome.errors)")
     }
 
+    @Test("many that hang at the read-back keep the sound ones from nothing")
+    func manyHang() async throws {
+        let hang = FaultCase(name: "", faults: [.hang(at: FaultCase.place, on: .read).after(20 << 20)])
+        var devices: [FaultyDevice] = []
+        defer { for device in devices { device.close() } }
+        for _ in 0..<9 { devices.append(try await device(hang)) }
+        let sound = try (0..<3).map { _ in try LoopDevice(size: Self.deviceSize) }
+        defer { for loop in sound { loop.close() } }
+        let others = devices.dropFirst().map(\.path) + sound.map(\.path)
+        let (outcome, seconds) = try await run(devices[0], beside: others, ["--timeout", "3"])
+        #expect(outcome.status == 74)
+        #expect(seconds < .seconds(30))
+        let finished = try outcome.events().filter { $0["event"]?.text == "finished" }
+        #expect(finished.count == 12)
+        for loop in sound {
+            let result = finished.first { $0["target"]?.text == loop.path }?["result"]?.text
+            #expect(result == "pass", "\(outcome.output)\(outcome.errors)")
+            #expect(try await holdsImage(loop.path))
+        }
+    }
+
     @Test(
         "Ctrl-C ends the program within a second even while the engine is stuck in the kernel, and says so",
         arguments: ["write", "flush", "read"]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Glibc
+
 @testable import Flashing
 
 /// Answers each request as it was told to, in the order they came: what a kernel may do and seldom does.
@@ -32,5 +34,15 @@ final class ScriptedBackend: RequestBackend {
 
     func wait(milliseconds: Int) -> DeviceCompletion? {
         completions.isEmpty ? nil : completions.removeFirst()
+    }
+}
+
+/// A device that takes requests and completes none.
+final class SilentBackend: RequestBackend {
+    func prepare(_ request: DeviceRequest) -> Bool { true }
+    func submit() {}
+    func wait(milliseconds: Int) -> DeviceCompletion? {
+        usleep(20_000)
+        return nil
     }
 }

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import BlockDevices
+import DiskImages
 import Glibc
 import Model
 import Testing
@@ -79,17 +80,9 @@ struct TransferQueueTests {
 
     @Test("a device that completes nothing is hung, and keeps the memory of what it was asked for")
     func hang() throws {
-        final class Silent: RequestBackend {
-            func prepare(_ request: DeviceRequest) -> Bool { true }
-            func submit() {}
-            func wait(milliseconds: Int) -> DeviceCompletion? {
-                usleep(20_000)
-                return nil
-            }
-        }
         weak var memory: AlignedBuffer?
         do {
-            let queue = TransferQueue(Silent(), descriptor: -1, path: "/dev/test", limits: limits)
+            let queue = TransferQueue(SilentBackend(), descriptor: -1, path: "/dev/test", limits: limits)
             let buffer = AlignedBuffer(count: 4096)
             memory = buffer
             try queue.add(Transfer(.write, buffer, count: 4096, offset: 0))
@@ -98,6 +91,23 @@ struct TransferQueueTests {
             #expect(queue.isHung)
         }
         #expect(memory != nil)
+    }
+
+    @Test("whoever hangs keeps the others from no buffer: the pool gets others for those that are lost")
+    func lostBuffers() throws {
+        let pool = ChunkPool(chunks: 2)
+        let share = ChunkShare(of: pool, targets: 1)
+        let queue = TransferQueue(SilentBackend(), descriptor: -1, path: "/dev/test", limits: limits)
+        for index in 0..<2 {
+            let chunk = try #require(share.take(index: index, length: 4096))
+            try queue.add(Transfer(.read, chunk.buffer, count: 4096, offset: chunk.offset, owner: chunk))
+        }
+        #expect(pool.takeIfPresent() == nil)
+        #expect(throws: FlashlayerError.self) { try queue.finish() }
+        queue.abandon()
+        #expect(pool.takeIfPresent() != nil)
+        #expect(pool.takeIfPresent() != nil)
+        #expect(pool.takeIfPresent() == nil)
     }
 
     @Test("an offload that is not there is told from one that fails")

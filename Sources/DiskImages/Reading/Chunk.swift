@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 package import Model
+import Synchronization
 import Threads
 
 /// A piece of an image in memory: at most 4 MiB, aligned for O_DIRECT. Its buffer returns to the pool by itself when
@@ -14,6 +15,7 @@ package final class Chunk: Sendable {
     package let buffer: AlignedBuffer
     private let pool: ChunkPool
     private let onRelease: (@Sendable () -> Void)?
+    private let isLost = Atomic<Bool>(false)
 
     /// - Parameter onRelease: is called when the buffer is back in the pool.
     package init(
@@ -37,6 +39,14 @@ package final class Chunk: Sendable {
 
     /// Bytes from the start of the image.
     package var offset: UInt64 { UInt64(index) * ByteSize.chunk }
+
+    /// Nobody ever gets its buffer again: a device that does not answer may still read it, or write into it. The pool gets
+    /// another in its place, so that those who go on do not starve. Whoever says so keeps the chunk for ever.
+    package func lose() {
+        if isLost.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged {
+            pool.makeUpForOne()
+        }
+    }
 
     package var content: UnsafeRawBufferPointer {
         unsafe UnsafeRawBufferPointer(rebasing: buffer.bytes[..<length])
@@ -64,6 +74,10 @@ package final class ChunkPool: Sendable {
 
     /// How many buffers somebody holds: none once a job is over, or something leaks.
     package var inUse: Int { arena.buffers - state.update { $0.free.count } }
+
+    fileprivate func makeUpForOne() {
+        state.update { $0.free.append(AlignedBuffer(count: Int(ByteSize.chunk))) }
+    }
 
     /// Blocks until a buffer is free.
     ///

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import DiskImages
 import Glibc
 import Model
+
+/// Whoever is kept alive by a transfer, and the chunks whose memory it uses.
+protocol ChunkHolder: AnyObject, Sendable {
+    var chunks: [Chunk] { get }
+}
+
+extension Chunk: ChunkHolder {
+    var chunks: [Chunk] { [self] }
+}
 
 /// A piece of work on the target: bytes of a buffer, to or from one place.
 struct Transfer: Sendable {
@@ -19,7 +29,7 @@ struct Transfer: Sendable {
     /// On the target, in bytes.
     let offset: UInt64
     /// Kept alive until the transfer is done, and handed back then.
-    let owner: (any AnyObject & Sendable)?
+    let owner: (any ChunkHolder)?
 
     init(
         _ direction: Direction,
@@ -27,7 +37,7 @@ struct Transfer: Sendable {
         start: Int = 0,
         count: Int,
         offset: UInt64,
-        owner: (any AnyObject & Sendable)? = nil
+        owner: (any ChunkHolder)? = nil
     ) {
         self.direction = direction
         self.buffer = buffer
@@ -73,6 +83,7 @@ final class TransferQueue {
     private var done: [Transfer] = []
     /// The device did not answer in time: nothing is asked of it any more.
     private(set) var isHung = false
+    private var isAbandoned = false
 
     /// The tag of the one request that is no transfer: a flush or a hole.
     private static let soloTag: UInt64 = 0
@@ -105,14 +116,27 @@ final class TransferQueue {
             guard let completion = try? backend.wait(milliseconds: 100) else { continue }
             inFlight[completion.tag] = nil
         }
-        guard !inFlight.isEmpty || isHung else { return }
+        if !inFlight.isEmpty || isHung { abandon() }
+    }
+
+    /// Leaves a device that does not answer to itself: the memory of what is in flight is nobody's any more, and what was
+    /// only waiting is free.
+    func abandon() {
+        guard !isAbandoned else { return }
+        isAbandoned = true
+        isHung = true
         for request in inFlight.values {
             guard let transfer = transfers[request.transfer]?.transfer else { continue }
             unsafe _ = Unmanaged.passRetained(transfer.buffer)
-            if let owner = transfer.owner { unsafe _ = Unmanaged.passRetained(owner) }
+            guard let owner = transfer.owner else { continue }
+            unsafe _ = Unmanaged.passRetained(owner as AnyObject)
+            for chunk in owner.chunks { chunk.lose() }
         }
         // Closing a ring waits for its requests.
         unsafe _ = Unmanaged.passRetained(backend as AnyObject)
+        transfers = [:]
+        waiting = []
+        done = []
     }
 
     var isEmpty: Bool { transfers.isEmpty && done.isEmpty }

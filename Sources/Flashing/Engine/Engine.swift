@@ -81,10 +81,8 @@ package struct Engine: Sendable {
         let rereads = job.verifies && isAlone && source is any RandomAccessSource && trusted == nil
         let isProof = job.targets.contains(.null) || (job.verifies && !rereads) || mapped != nil
         let hashes = isProof && trusted == nil
-        let image = try JobImage(opened, source: source, targetCount: job.targets.count, needsDigests: hashes)
-        for index in job.targets.indices { emit(index, .phase(.probe)) }
-        try image.readStart()
-        let schedule = PassSchedule(image, targets: job.targets.count)
+        let image = try self.image(source, opened.blockMap, needsDigests: hashes)
+        let schedule = PassSchedule(image, targets: job.targets.count, timeout: job.timeout)
         let mapCheck = try MapCheck(of: image, schedule.observer)
         await onThreads { index in
             TargetRun(
@@ -109,10 +107,8 @@ package struct Engine: Sendable {
 
     private func verify(_ opened: OpenImage) async throws {
         guard let source = opened.source else { return await verify(against: opened.blockMap) }
-        let image = try JobImage(opened, source: source, targetCount: job.targets.count, needsDigests: true)
-        for index in job.targets.indices { emit(index, .phase(.probe)) }
-        try image.readStart()
-        let schedule = PassSchedule(image, targets: job.targets.count)
+        let image = try self.image(source, opened.blockMap, needsDigests: true)
+        let schedule = PassSchedule(image, targets: job.targets.count, timeout: job.timeout)
         let mapCheck = try MapCheck(of: image, schedule.observer)
         await onThreads { index in
             VerifyRun(
@@ -131,6 +127,14 @@ package struct Engine: Sendable {
         await onThreads { index in
             MapVerifyRun(job: job, target: job.targets[index], map: map, monitor: monitor(index)).verify()
         }
+    }
+
+    /// The image, of which enough was read to know that it can be: what fails here fails before anything is claimed.
+    private func image(_ source: any ImageSource, _ map: BlockMap?, needsDigests: Bool) throws -> JobImage {
+        let image = try JobImage(source, map: map, targetCount: job.targets.count, needsDigests: needsDigests)
+        for index in job.targets.indices { emit(index, .phase(.probe)) }
+        try image.readStart()
+        return image
     }
 
     /// Does the work on each target, on a thread of its own; returns when all of them are done.

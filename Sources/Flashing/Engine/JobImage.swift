@@ -22,14 +22,16 @@ final class JobImage: Sendable {
     private let targetCount: Int
 
     /// - Parameters:
+    ///   - map: of its digests, if there is one.
     ///   - targetCount: one target alone needs less memory.
     ///   - needsDigests: hash the image while it is read.
-    init(_ image: OpenImage, source: any ImageSource, targetCount: Int, needsDigests: Bool) throws {
+    init(_ source: any ImageSource, map: BlockMap?, targetCount: Int, needsDigests: Bool) throws {
         self.source = source
         self.targetCount = targetCount
-        map = image.blockMap
-        readPool = ChunkPool(chunks: targetCount == 1 ? 3 : 8)
-        foundPool = ChunkPool(chunks: targetCount == 1 ? 4 : 8)
+        self.map = map
+        readPool = ChunkPool(chunks: targetCount == 1 ? 3 : targetCount <= 8 ? 8 : 6)
+        // One for each at least: a target that is slow to be read keeps nobody else waiting.
+        foundPool = ChunkPool(chunks: targetCount == 1 ? 4 : max(8, targetCount))
         workers = try WorkerThreads()
         if needsDigests { startHashing() }
     }

@@ -8,9 +8,6 @@ import Threads
 /// Decides which reading of the image a target takes part in. All that are ready in time share the first one; those
 /// that come late or fall behind share a later one.
 final class PassSchedule: Sendable {
-    /// How long the first ones wait for the others.
-    private static let patience = Duration.seconds(5)
-
     private struct State {
         /// Targets that may still become ready for the first pass.
         var expected: Int
@@ -24,11 +21,16 @@ final class PassSchedule: Sendable {
     }
 
     private let image: JobImage
+    /// How long the first ones wait for the others.
+    private let patience: Duration
     private let laterPool = ChunkPool(chunks: 4)
     private let state: Monitor<State>
 
-    init(_ image: JobImage, targets: Int) {
+    /// - Parameter timeout: how long a device may take to answer, in seconds. A stream that cannot be read again waits so
+    ///   long for everybody, and then leaves out whoever is stuck.
+    init(_ image: JobImage, targets: Int, timeout: Int) {
         self.image = image
+        patience = image.isRepeatable ? .seconds(5) : .seconds(timeout + 5)
         state = Monitor(State(expected: targets))
     }
 
@@ -46,8 +48,7 @@ final class PassSchedule: Sendable {
         while true {
             let hasBegun = try state.update { state in
                 let waited = state.firstReady.map { ContinuousClock.now - $0 } ?? .zero
-                let isPatient = !self.image.isRepeatable || waited < Self.patience
-                if !state.hasBegun, state.expected == 0 || !isPatient {
+                if !state.hasBegun, state.expected == 0 || waited >= self.patience {
                     state.hasBegun = true
                     try state.first?.begin(hashingInto: self.image.digests)
                 }

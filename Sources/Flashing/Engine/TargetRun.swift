@@ -113,6 +113,7 @@ struct TargetRun: Sendable {
             let failure = FlashlayerError(wrapping: error)
             if target.queue.isHung {
                 image.keepsMemory()
+                target.queue.abandon()
                 // Closing the device may wait for it as well: the last word is said before.
                 result.failed(failure)
                 if !isReady { schedule.leave() }

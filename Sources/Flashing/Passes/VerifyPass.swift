@@ -176,7 +176,7 @@ struct VerifyPass {
         }
     }
 
-    private final class Check: Sendable {
+    private final class Check: ChunkHolder {
         let chunk: Chunk
         let body: @Sendable (Mismatches) throws -> Void
 
@@ -184,6 +184,8 @@ struct VerifyPass {
             self.chunk = chunk
             self.body = body
         }
+
+        var chunks: [Chunk] { [chunk] }
     }
 
     /// Found by several threads at once; one for each chunk.

@@ -219,7 +219,7 @@ struct WritePass: ~Copyable {
 }
 
 /// A chunk of the image, and what the target has in its place.
-private final class Comparison: Sendable {
+private final class Comparison: ChunkHolder {
     let wanted: Chunk
     let found: Chunk
     let body: [Range<UInt64>]
@@ -229,6 +229,8 @@ private final class Comparison: Sendable {
         self.found = found
         self.body = body
     }
+
+    var chunks: [Chunk] { [wanted, found] }
 
     func differs(in part: Range<UInt64>) -> Bool {
         let start = Int(part.lowerBound - wanted.offset)
@@ -240,10 +242,12 @@ private final class Comparison: Sendable {
 }
 
 /// What the target has where zeros belong.
-private final class ZeroCheck: Sendable {
+private final class ZeroCheck: ChunkHolder {
     let found: Chunk
 
     init(found: Chunk) {
         self.found = found
     }
+
+    var chunks: [Chunk] { [found] }
 }
