@@ -38,4 +38,44 @@ struct RewriteTests {
         let finished = try outcome.events().first { $0["event"]?.text == "finished" }
         #expect(finished?["chunksRepaired"]?.number == 0)
     }
+
+    @Test("a comparison that ends by an error leaves the disk as it was, its partitions too")
+    func endsWhileComparing() async throws {
+        let folder = try TemporaryFolder()
+        let image = folder.file("image")
+        try TestImage.create(image, size: Self.size, data: [(1 << 20)..<(63 << 20)])
+        try await DiskLabel.write(to: image)
+        let loop = try LoopDevice(attaching: image)
+        defer { loop.close() }
+        try await addNodes(loop)
+        let nodes = partitionNodes(of: loop)
+        #expect(nodes.count == 2)
+        // Its last part differs from nothing, but is missing from the source.
+        let script = #"gzip -1 < "$1" | head -c 40000000 > "$2""#
+        try await Program("bash", debianPackage: "bash").run(["-c", script, "bash", image, folder.file("cut.gz")])
+        let outcome = try await FlashlayerProgram.run([
+            "write", folder.file("cut.gz"), loop.path, "--allow", "virtual", "--yes", "--only-changed", "--json",
+        ])
+        #expect(outcome.status == 65, "\(outcome.output)")
+        let finished = try outcome.events().first { $0["event"]?.text == "finished" }
+        #expect(finished?["bytesWritten"]?.number == 0)
+        #expect(partitionNodes(of: loop) == nodes)
+    }
+
+    @Test("holes that are skipped do not count as verified")
+    func skippedHoles() async throws {
+        let folder = try TemporaryFolder()
+        let image = folder.file("image")
+        try TestImage.create(image, size: Self.size, data: [0..<(20 << 20), (40 << 20)..<Self.size])
+        let device = try await FaultyDevice(size: Self.size + (2 << 20))
+        defer { device.close() }
+        for expected in ["pass", "unchanged"] {
+            let outcome = try await FlashlayerProgram.run([
+                "write", image, device.path, "--allow", "virtual", "--yes", "--json", "--holes", "skip",
+            ])
+            let finished = try outcome.events().first { $0["event"]?.text == "finished" }
+            #expect(finished?["result"]?.text == expected, "\(outcome.output)")
+            #expect(finished?["bytesVerified"]?.number == Double(44 << 20))
+        }
+    }
 }

@@ -122,8 +122,6 @@ package struct FlashResult: Codable, Sendable {
     package var writeSeconds = 0.0
     package var verifySeconds = 0.0
     package var error: FlashlayerError?
-    /// The image's ends were written, or may have been.
-    var hasCommitted = false
 
     package init(_ result: Verdict, error: FlashlayerError? = nil) {
         self.result = result

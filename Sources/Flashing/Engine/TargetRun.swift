@@ -17,23 +17,37 @@ struct TargetRun: Sendable {
     let mapCheck: MapCheck?
     let monitor: JobMonitor
 
-    func write() {
+    /// How far it is: what has to be undone or told when it ends here.
+    private struct Course {
         var result = FlashResult(.pass)
+        /// It takes part in the reading of the image: the others need not wait for it.
         var isReady = false
-        do {
-            switch target {
-            case .null: try discard(&result, &isReady)
-            case .device(let identity): try write(to: identity, &result, &isReady)
-            }
-        } catch {
-            result.failed(FlashlayerError(wrapping: error))
-        }
-        if !isReady { schedule.leave() }
-        monitor.emit(.finished(result))
+        /// The kernel has no nodes for the target's partitions any more.
+        var hasRemovedNodes = false
+        /// The image's ends were written, or may have been.
+        var hasCommitted = false
     }
 
-    private func firstFeed(_ isReady: inout Bool) throws -> Feed {
-        isReady = true
+    func write() {
+        var course = Course()
+        do {
+            switch target {
+            case .null: try discard(&course)
+            case .device(let identity): try write(to: identity, &course)
+            }
+        } catch {
+            course.result.failed(FlashlayerError(wrapping: error))
+        }
+        finish(course)
+    }
+
+    private func finish(_ course: Course) {
+        if !course.isReady { schedule.leave() }
+        monitor.emit(.finished(course.result))
+    }
+
+    private func firstFeed(_ course: inout Course) throws -> Feed {
+        course.isReady = true
         var pulse = Pulse(monitor)
         return try schedule.firstFeed {
             pulse.beat()
@@ -61,9 +75,9 @@ struct TargetRun: Sendable {
 
     // MARK: - Nothing but reading
 
-    private func discard(_ result: inout FlashResult, _ isReady: inout Bool) throws {
+    private func discard(_ course: inout Course) throws {
         let start = ContinuousClock.now
-        var feed = try firstFeed(&isReady)
+        var feed = try firstFeed(&course)
         defer { feed.close() }
         var meter = ProgressMeter(.write, total: image.size, monitor)
         while true {
@@ -72,14 +86,14 @@ struct TargetRun: Sendable {
             case .nothingYet: meter.beat()
             case .detached(let index): feed = try laterFeed(from: index)
             case .piece(let piece):
-                result.bytesWritten += piece.byteCount
+                course.result.bytesWritten += piece.byteCount
                 meter.add(piece.byteCount)
             case .end(_, let size):
                 meter.finish()
-                result.imageSize = size
+                course.result.imageSize = size
                 try holdToMap(imageSize: size)
-                result.imageDigest = try image.imageDigest(size: size)
-                result.writeSeconds = start.elapsed
+                course.result.imageDigest = try image.imageDigest(size: size)
+                course.result.writeSeconds = start.elapsed
                 return
             }
         }
@@ -87,7 +101,7 @@ struct TargetRun: Sendable {
 
     // MARK: - Writing to a device
 
-    private func write(to identity: DeviceIdentity, _ result: inout FlashResult, _ isReady: inout Bool) throws {
+    private func write(to identity: DeviceIdentity, _ course: inout Course) throws {
         var pulse = Pulse(monitor)
         let claim = try Claim(identity) {
             pulse.beat()
@@ -108,23 +122,23 @@ struct TargetRun: Sendable {
         }
         let target = try open(claim)
         do {
-            try write(to: target, claim, &result, &isReady)
+            try write(to: target, claim, &course)
         } catch {
             let failure = FlashlayerError(wrapping: error)
             if target.queue.isHung {
                 image.keepsMemory()
                 target.queue.abandon()
                 // Closing the device may wait for it as well: the last word is said before.
-                result.failed(failure)
-                if !isReady { schedule.leave() }
-                isReady = true
-                monitor.emit(.finished(result))
+                course.result.failed(failure)
+                finish(course)
+                course.isReady = true
                 throw failure
             }
             let isOurs = isStillOurs(target, claim, after: failure)
-            if result.bytesWritten > 0, isOurs {
-                // From the commit on there may be a table; a target that failed keeps none, and the kernel is told.
-                if result.hasCommitted { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
+            if course.hasRemovedNodes, isOurs {
+                // From the commit on there may be a table; a target that failed keeps none. The kernel is told what is
+                // there: the old partitions where nothing was written yet.
+                if course.hasCommitted { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
                 _ = claim.settle()
             }
             throw failure
@@ -136,8 +150,7 @@ struct TargetRun: Sendable {
     private func write(
         to target: OpenTarget,
         _ claim: borrowing Claim,
-        _ result: inout FlashResult,
-        _ isReady: inout Bool
+        _ course: inout Course
     ) throws {
         let ends = EndsPass(target: target)
         try claim.confirm()
@@ -145,24 +158,25 @@ struct TargetRun: Sendable {
         let plan = try rewritePlan(target)
         // The last moment at which the target is as it was, unless it is compared first.
         try monitor.checkCancelled()
+        course.hasRemovedNodes = true
         try claim.removePartitionNodes { try monitor.checkCancelled() }
         target.dropCache()
         if !plan.comparesAnything {
             if isSizeDoubtful {
                 // Both ends before the stamps, so that an old table never stands over them, and after them.
-                result.bytesWritten += try ends.wipe(imageSize: nil)
+                course.result.bytesWritten += try ends.wipe(imageSize: nil)
                 // Where nobody writes afterwards, the stamps are taken away.
                 let covered = job.holes == .skip ? 0 : image.size ?? 0
-                result.bytesWritten += try CapacityProbe(target: target).run(covered: covered)
+                course.result.bytesWritten += try CapacityProbe(target: target).run(covered: covered)
             }
             monitor.emit(.phase(.zero))
-            result.bytesWritten += try ends.wipe(imageSize: image.size)
+            course.result.bytesWritten += try ends.wipe(imageSize: image.size)
         } else if job.targets.count == 1, trusted == nil {
             // The device sets the pace of a comparison, and the image need not be read again for its digest.
             image.startHashing()
         }
 
-        let feed = try firstFeed(&isReady)
+        let feed = try firstFeed(&course)
         let start = ContinuousClock.now
         var pass = WritePass(
             target: target,
@@ -176,33 +190,33 @@ struct TargetRun: Sendable {
         let written: (ends: ImageEnds, imageSize: UInt64)
         do {
             written = try pass.run(feed) { try laterFeed(from: $0) }
-            result.bytesWritten += pass.bytesWritten
+            course.result.bytesWritten += pass.bytesWritten
         } catch {
-            result.bytesWritten += pass.bytesWritten
-            result.writeSeconds = start.elapsed
+            course.result.bytesWritten += pass.bytesWritten
+            course.result.writeSeconds = start.elapsed
             throw error
         }
-        result.imageSize = written.imageSize
+        course.result.imageSize = written.imageSize
         if pass.isUntouched {
             if try ends.firstDifference(written.ends) == nil {
-                return try unchanged(target, written, start, &result)
+                return try unchanged(target, written, start, &course.result)
             }
-            result.bytesWritten += try ends.wipe(imageSize: written.imageSize)
+            course.result.bytesWritten += try ends.wipe(imageSize: written.imageSize)
         }
-        if image.size == nil { result.bytesWritten += try ends.wipeImageTail(imageSize: written.imageSize) }
+        if image.size == nil { course.result.bytesWritten += try ends.wipeImageTail(imageSize: written.imageSize) }
         monitor.emit(.phase(.flush))
-        try target.flush(after: result.bytesWritten)
-        result.writeSeconds = start.elapsed
+        try target.flush(after: course.result.bytesWritten)
+        course.result.writeSeconds = start.elapsed
         try holdToMap(imageSize: written.imageSize)
 
         if job.verifies {
-            try verify(target, claim, written, &result)
+            try verify(target, claim, written, &course.result)
         }
         try monitor.checkCancelled()
         // The read-back took minutes: the table goes onto no other medium than the one that was proved.
         try claim.confirm()
-        result.hasCommitted = true
-        result.bytesWritten += try ends.commit(written.ends, verifies: job.verifies)
+        course.hasCommitted = true
+        course.result.bytesWritten += try ends.commit(written.ends, verifies: job.verifies)
     }
 
     private func rewritePlan(_ target: OpenTarget) throws -> RewritePlan {
@@ -230,16 +244,23 @@ struct TargetRun: Sendable {
     ) throws {
         try holdToMap(imageSize: written.imageSize)
         result.result = .unchanged
-        result.bytesVerified = written.imageSize
+        result.bytesVerified = written.imageSize - skippedBytes
         result.verifySeconds = start.elapsed
         if let trusted {
-            let pass = VerifyPass(target: target, buffers: image.share(), workers: image.workers, ends: nil)
+            let pass = verifyPass(target, ends: nil)
             let outcome = try pass.run(.digests(trusted, imageSize: written.imageSize))
             if let first = outcome.mismatches.first { throw image.mismatch(at: first.offset) }
             result.imageDigest = try ImageDigest(chunks: trusted.all)
         } else {
             result.imageDigest = try image.imageDigest(size: written.imageSize)
         }
+    }
+
+    /// Of holes that keep what the target has there.
+    private var skippedBytes: UInt64 {
+        guard job.holes == .skip, let source = image.seekable else { return 0 }
+        let hasData = source.chunksWithData
+        return hasData.indices.reduce(0) { $0 + (hasData[$1] ? 0 : UInt64(source.length(ofChunk: $1))) }
     }
 
     // MARK: - Proof
@@ -252,14 +273,7 @@ struct TargetRun: Sendable {
     ) throws {
         let start = ContinuousClock.now
         try claim.confirm()
-        let holes = job.holes == .skip ? image.seekable?.chunksWithData : nil
-        let pass = VerifyPass(
-            target: target,
-            buffers: image.share(),
-            workers: image.workers,
-            ends: written.ends,
-            skipped: { index in holes.map { !$0[index] } ?? false }
-        )
+        let pass = verifyPass(target, ends: written.ends)
         var digests = try trusted ?? image.digests?.finish(imageSize: written.imageSize)
         let outcome: VerifyPass.Outcome
         if let digests {
@@ -276,6 +290,18 @@ struct TargetRun: Sendable {
             result.verifySeconds = start.elapsed
         }
         if let digests { result.imageDigest = try ImageDigest(chunks: digests.all) }
+    }
+
+    /// - Parameter ends: what is not on the target yet; nil when all is there.
+    private func verifyPass(_ target: OpenTarget, ends: ImageEnds?) -> VerifyPass {
+        let holes = job.holes == .skip ? image.seekable?.chunksWithData : nil
+        return VerifyPass(
+            target: target,
+            buffers: image.share(),
+            workers: image.workers,
+            ends: ends,
+            skipped: { index in holes.map { !$0[index] } ?? false }
+        )
     }
 
     private func reread(into digests: ChunkDigests) throws -> VerifyPass.Reference {

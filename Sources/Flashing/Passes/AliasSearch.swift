@@ -22,7 +22,9 @@ struct AliasSearch {
         if unsafe found.bytes.isAllZero || isDull(found) { return false }
         let buffer = AlignedBuffer(count: Int(ByteSize.chunk))
         let first = unsafe found.bytes.load(as: UInt64.self)
+        var pulse = Pulse(target.monitor)
         for (index, hasData) in source.chunksWithData.enumerated() where hasData {
+            pulse.beat()
             try target.monitor.checkCancelled()
             let length = source.length(ofChunk: index)
             let content = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length])
