@@ -213,4 +213,36 @@ struct ManyTargetsTests {
         #expect(report["image"]?["path"]?.text == "-")
         #expect(report["image"]?["size"]?.number == Double(Self.size))
     }
+
+    @Test("a connection on standard input that is reset is not the end of the image", arguments: ["write", "map"])
+    func resetInput(command: String) async throws {
+        let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
+        defer { loop.close() }
+        // A peer that closes with SO_LINGER 0 resets the connection, as one does that dies.
+        let launcher = """
+            import os, socket, struct, sys, time
+            server = socket.create_server(("127.0.0.1", 0))
+            if os.fork() == 0:
+                peer = socket.create_connection(server.getsockname())
+                peer.sendall(open(sys.argv[1], "rb").read(5 << 20))
+                time.sleep(1)
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+                os._exit(0)
+            connection = server.accept()[0]
+            os.dup2(connection.fileno(), 0)
+            os.execv(sys.argv[2], sys.argv[2:])
+            """
+        let arguments =
+            command == "map"
+            ? ["map", "-", "-o", folder.file("image.bmap")]
+            : ["write", "-", loop.path, "--allow", "virtual", "--yes", "--json"]
+        let outcome = try await Program("python3", debianPackage: "python3")
+            .outcome(["-c", launcher, image, try FlashlayerProgram.path] + arguments)
+        #expect(outcome.status == 65, "\(outcome.output)\(outcome.errors)")
+        guard command == "write" else { return }
+        let finished = try outcome.events().first { $0["event"]?.text == "finished" }
+        #expect(finished?["result"]?.text == "fail")
+        #expect(finished?["error"]?["code"]?.text == "bad-image")
+    }
 }

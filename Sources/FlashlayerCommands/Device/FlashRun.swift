@@ -166,13 +166,15 @@ struct FlashRun: Sendable {
         }
         defer { heartbeat.cancel() }
         let verdict = FlashVerdict(job: job, image: image, expected: expected)
-        let results = await EngineProcess().run(job) { [console] line in
-            console.warn("engine: \(line)")
-        } onEvent: { [reporter] event in
-            if case .finished(let result) = event.event {
-                reporter.finish(event.target, verdict.of(result, for: targets[event.target].path))
-            } else {
-                reporter.report(event)
+        let results = try await StandardInput.whileWhole { [console, reporter] in
+            await EngineProcess().run(job) { line in
+                console.warn("engine: \(line)")
+            } onEvent: { event in
+                if case .finished(let result) = event.event {
+                    reporter.finish(event.target, verdict.of(result, for: targets[event.target].path))
+                } else {
+                    reporter.report(event)
+                }
             }
         }
         // A target that the engine says nothing of any more has its result here.

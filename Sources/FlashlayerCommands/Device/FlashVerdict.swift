@@ -15,6 +15,11 @@ struct FlashVerdict: Sendable {
 
     func of(_ result: FlashResult, for path: String) -> FlashResult {
         var result = result
+        if result.result == .cancelled, let error = StandardInput.brokenOff {
+            result.result = .fail
+            result.error = error
+            return result
+        }
         if let expected, let found = result.imageDigest, found != expected, result.error == nil {
             result.result = .fail
             result.error = FlashlayerError(

@@ -3,12 +3,41 @@
 
 import Glibc
 import Model
+import Synchronization
 import Threads
 
 /// Standard input as an image: `flashlayer write - /dev/sdb`.
 enum StandardInput {
     /// What stands for it on the command line.
     static let name = "-"
+
+    private static let failure = Mutex<FlashlayerError?>(nil)
+
+    /// Why it broke off before its end; nil while it did not. Whoever reads the pipe cannot tell: it waits there for ever.
+    static var brokenOff: FlashlayerError? { failure.withLock { $0 } }
+
+    /// Does what reads standard input, and cancels it when that breaks off.
+    ///
+    /// - Throws: why it broke off; what `body` throws.
+    static func whileWhole<Value: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let work = Task { try await body() }
+        let watch = Task {
+            while brokenOff == nil { try await Task.sleep(for: .milliseconds(200)) }
+            work.cancel()
+        }
+        defer { watch.cancel() }
+        return try await withTaskCancellationHandler {
+            do {
+                return try await work.value
+            } catch {
+                throw brokenOff ?? error
+            }
+        } onCancel: {
+            work.cancel()
+        }
+    }
 
     /// A path by which the engine opens what this process has as its standard input.
     ///
@@ -41,13 +70,18 @@ enum StandardInput {
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         let output = ends[1]
         _ = try OwnThread(named: "pump-stdin") {
-            defer { close(output) }
             var buffer = [UInt8](repeating: 0, count: 1 << 16)
             while true {
                 let count = unsafe buffer.withUnsafeMutableBytes { unsafe read(0, $0.baseAddress, $0.count) }
                 if count < 0 && errno == EINTR { continue }
-                guard count > 0, write(buffer[..<count], to: output) else { return }
+                guard count >= 0 else {
+                    // The pipe stays open: its end would be taken for that of the image.
+                    let error = FlashlayerError.system("read standard input", .current, code: .badImage)
+                    return failure.withLock { $0 = error }
+                }
+                guard count > 0, write(buffer[..<count], to: output) else { break }
             }
+            close(output)
         }
         return ends[0]
     }

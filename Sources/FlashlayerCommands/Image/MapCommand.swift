@@ -58,7 +58,7 @@ struct MapCommand: Operation {
 
     func perform(_ console: Console) async throws {
         let location = image == StandardInput.name ? try StandardInput.location() : image
-        let open = try await ImageReference(location, blockMap: .none).open()
+        let open = try await StandardInput.whileWhole { try await ImageReference(location, blockMap: .none).open() }
         guard let source = open.source else {
             throw FlashlayerError(.badImage, "\(image) is a block map, not an image", advice: "name the image")
         }
@@ -70,7 +70,7 @@ struct MapCommand: Operation {
                 advice: "name another file: -o FILE"
             )
         }
-        let scan = try await scan(source, console)
+        let scan = try await StandardInput.whileWhole { try await self.scan(source, console) }
         guard let file else { return Console.answer(String(try scan.blockMap.xml().dropLast())) }
         try file.put(try scan.blockMap.xml())
         let answer = Answer(
