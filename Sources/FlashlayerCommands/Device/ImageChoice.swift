@@ -22,6 +22,11 @@ struct ImageChoice: Sendable {
         let open = try await reference.open()
         if let map = open.blockMap, let path = open.blockMapPath { warn(of: map, path, console) }
         let found = open.source?.facts
+        if name.contains("://"), found?.format == "raw", found?.size == nil, reference.sha256 == nil,
+            open.published == nil
+        {
+            console.warn("the server does not say how long the image is: only --sha256 shows whether all of it came")
+        }
         return ImageChoice(
             reference: reference,
             facts: ImageFacts(
