@@ -2,7 +2,6 @@
 // Copyright the flashlayer authors
 
 import CLinux
-import FoundationEssentials
 import Glibc
 
 /// What a disk's request queue takes, as the kernel says it: see Documentation/ABI/stable/sysfs-block.
@@ -30,12 +29,9 @@ package struct RequestQueue: Sendable, Equatable {
 
     /// - Parameter device: `st_rdev` of the disk. What sysfs does not tell is taken to be small.
     package init(of device: UInt64) {
+        let tree = FileTree()
         let folder = "/sys/dev/block/\(DeviceNumber(device))/queue"
-        func number(_ name: String) -> Int? {
-            FileManager.default.contents(atPath: "\(folder)/\(name)").flatMap { data in
-                Int(String(decoding: data, as: UTF8.self).filter(\.isNumber))
-            }
-        }
+        func number(_ name: String) -> Int? { tree.number("\(folder)/\(name)").map { Int($0) } }
         self.init(maximumRequest: (number("max_sectors_kb") ?? 128) << 10, depth: number("nr_requests") ?? 2)
     }
 
@@ -44,7 +40,6 @@ package struct RequestQueue: Sendable, Equatable {
     package static func isCached(of descriptor: Int32) -> Bool {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { return false }
-        let path = "/sys/dev/block/\(DeviceNumber(UInt64(status.st_rdev)))/loop/dio"
-        return FileManager.default.contents(atPath: path)?.first == UInt8(ascii: "0")
+        return FileTree().text("/sys/dev/block/\(DeviceNumber(UInt64(status.st_rdev)))/loop/dio") == "0"
     }
 }

@@ -32,10 +32,6 @@ struct OpenTarget {
     ///   usual time limit: 16 MiB a second is what the slowest devices of that kind reach.
     func flush(after written: UInt64 = 0) throws {
         let patience = RequestQueue.isCached(of: descriptor) ? Duration.seconds(Int(written >> 24)) : .zero
-        var pulse = Pulse(monitor)
-        try queue.flush(patience: patience) {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        try queue.flush(patience: patience, whileWaiting: monitor.whileWaiting())
     }
 }

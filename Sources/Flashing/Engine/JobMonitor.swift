@@ -11,6 +11,16 @@ struct JobMonitor: Sendable {
     func checkCancelled() throws {
         if isCancelled() { throw FlashlayerError(.interrupted, "interrupted") }
     }
+
+    /// What to call now and then while something else is waited for: says that it still goes on, and throws once nobody
+    /// wants it any more.
+    func whileWaiting() -> () throws -> Void {
+        var pulse = Pulse(self)
+        return {
+            pulse.beat()
+            try checkCancelled()
+        }
+    }
 }
 
 /// Tells the progress of one phase, four times a second at most.

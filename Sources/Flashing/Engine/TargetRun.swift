@@ -48,28 +48,16 @@ struct TargetRun: Sendable {
 
     private func firstFeed(_ course: inout Course) throws -> Feed {
         course.isReady = true
-        var pulse = Pulse(monitor)
-        return try schedule.firstFeed {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        return try schedule.firstFeed(whileWaiting: monitor.whileWaiting())
     }
 
     private func laterFeed(from index: Int) throws -> Feed {
-        var pulse = Pulse(monitor)
-        return try schedule.laterFeed(from: index) {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        try schedule.laterFeed(from: index, whileWaiting: monitor.whileWaiting())
     }
 
     /// The image is what its block map says, as far as anybody read it.
     private func holdToMap(imageSize: UInt64) throws {
-        var pulse = Pulse(monitor)
-        try mapCheck?.wait {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        try mapCheck?.wait(whileWaiting: monitor.whileWaiting())
         try image.holdToMap(imageSize: imageSize)
     }
 
@@ -102,11 +90,7 @@ struct TargetRun: Sendable {
     // MARK: - Writing to a device
 
     private func write(to identity: DeviceIdentity, _ course: inout Course) throws {
-        var pulse = Pulse(monitor)
-        let claim = try Claim(identity) {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        let claim = try Claim(identity, whileWaiting: monitor.whileWaiting())
         if let size = image.size, size > claim.size {
             throw FlashlayerError(
                 .imageTooLarge,
@@ -159,7 +143,7 @@ struct TargetRun: Sendable {
         // The last moment at which the target is as it was, unless it is compared first.
         try monitor.checkCancelled()
         course.hasRemovedNodes = true
-        try claim.removePartitionNodes { try monitor.checkCancelled() }
+        try claim.removePartitionNodes(whileWaiting: monitor.whileWaiting())
         target.dropCache()
         if !plan.comparesAnything {
             if isSizeDoubtful {

@@ -44,11 +44,7 @@ struct VerifyRun: Sendable {
         let reading = try ReadingTarget(identity, job, arenas: [image.foundPool.arena], monitor)
         let pass = VerifyPass(target: reading.open, buffers: image.share(), workers: image.workers, ends: nil)
         isReady = true
-        var pulse = Pulse(monitor)
-        let wait = {
-            pulse.beat()
-            try monitor.checkCancelled()
-        }
+        let wait = monitor.whileWaiting()
         let feed = try schedule.firstFeed(whileWaiting: wait)
         let outcome = try pass.run(
             .image(feed, imageSize: image.size) { try schedule.laterFeed(from: $0, whileWaiting: wait) }

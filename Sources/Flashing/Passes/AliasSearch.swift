@@ -22,10 +22,9 @@ struct AliasSearch {
         if unsafe found.bytes.isAllZero || isDull(found) { return false }
         let buffer = AlignedBuffer(count: Int(ByteSize.chunk))
         let first = unsafe found.bytes.load(as: UInt64.self)
-        var pulse = Pulse(target.monitor)
+        let wait = target.monitor.whileWaiting()
         for (index, hasData) in source.chunksWithData.enumerated() where hasData {
-            pulse.beat()
-            try target.monitor.checkCancelled()
+            try wait()
             let length = source.length(ofChunk: index)
             let content = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length])
             let start = UInt64(index) * ByteSize.chunk
