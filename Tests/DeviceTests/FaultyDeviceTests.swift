@@ -116,7 +116,8 @@ struct FaultyDeviceTests {
         let hanging = try await FaultyDevice(size: 8 << 20, faults: [.hang(on: .flush)])
         defer { hanging.close() }
         let writing = Task { try await write(to: hanging).status }
-        try await Task.sleep(for: .milliseconds(500))
+        // On a busy machine dd takes its time to get there.
+        for _ in 0..<300 where hanging.counters.faults == 0 { try await Task.sleep(for: .milliseconds(100)) }
         #expect(hanging.counters.bytesWritten == 8 << 20)
         #expect(hanging.counters.faults == 1)
         hanging.close()
