@@ -132,7 +132,8 @@ struct RefusalTests {
     @Test("a loop device without a file")
     func unbound() throws {
         let loop = try LoopDevice(size: 1 << 20)
-        loop.close()
+        defer { loop.close() }
+        loop.detach()
         #expect(try codes(loop) == [.noMedium])
         #expect(try !Inventory().disks().contains { $0.path == loop.path })
     }

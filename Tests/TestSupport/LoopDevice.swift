@@ -4,6 +4,7 @@
 import CLinux
 import Glibc
 import Model
+import Synchronization
 
 /// A real block device over a sparse file, for tests that run as root. It is detached, and a file that it made itself
 /// is removed, when it is closed or when the last reference goes. See loop(4).
@@ -88,6 +89,7 @@ package final class LoopDevice: Sendable {
     package func close() {
         guard detached.first() else { return }
         detach()
+        Self.remove(number)
         if ownsFile { unsafe unlink(backingFile) }
     }
 
@@ -123,7 +125,8 @@ package final class LoopDevice: Sendable {
         return bytes
     }
 
-    private func detach() {
+    /// Lets the file go; the node stays, as an empty drive.
+    package func detach() {
         let loop = unsafe open(path, O_RDONLY | O_CLOEXEC)
         guard loop >= 0 else { return }
         defer { Glibc.close(loop) }
@@ -139,21 +142,37 @@ package final class LoopDevice: Sendable {
             throw FlashlayerError.system("open /dev/loop-control", .current, code: .unavailable)
         }
         defer { Glibc.close(control) }
-        // Another process may take the free number first: ask again.
-        for _ in 0..<32 {
-            let number = ioctl(control, UInt(LOOP_CTL_GET_FREE), 0)
-            guard number >= 0 else { throw FlashlayerError.system("find a loop device", .current, code: .unavailable) }
+        for _ in 0..<64 {
+            let number = LoopNumbers.next()
+            // Another run may have it.
+            guard ioctl(control, UInt(LOOP_CTL_ADD), number) >= 0 else { continue }
             let loop = unsafe open("/dev/loop\(number)", O_RDWR | O_CLOEXEC)
-            guard loop >= 0 else { continue }
+            guard loop >= 0 else {
+                remove(number)
+                continue
+            }
             defer { Glibc.close(loop) }
             do {
                 try configure(loop, file: file, options)
                 return number
-            } catch let error as Errno where error.value == EBUSY {
-                continue
+            } catch {
+                remove(number)
+                throw error
             }
         }
         throw FlashlayerError(.busy, "no loop device could be had for \(file)")
+    }
+
+    /// The node goes as well: whoever lists devices need not look at it any more.
+    private static func remove(_ number: Int32) {
+        let control = unsafe open("/dev/loop-control", O_RDWR | O_CLOEXEC)
+        guard control >= 0 else { return }
+        defer { Glibc.close(control) }
+        // Detaching is put off while anybody has it open, such as a list of devices.
+        for _ in 0..<50 {
+            guard ioctl(control, UInt(LOOP_CTL_REMOVE), number) < 0, errno == EBUSY else { return }
+            usleep(20_000)
+        }
     }
 
     private static func configure(_ loop: Int32, file: String, _ options: Options) throws {
@@ -204,5 +223,16 @@ package final class LoopDevice: Sendable {
             }
         }
         return path
+    }
+}
+
+/// A number is used once: the kernel remembers a device's partitions and its being read-only, and another test must
+/// never find itself at a node that one has just let go.
+private enum LoopNumbers {
+    // Numbers that people and losetup(8) have are far below.
+    private static let used = Atomic<Int32>(0)
+
+    static func next() -> Int32 {
+        10_000 + getpid() % 1000 * 1000 + used.add(1, ordering: .relaxed).oldValue % 1000
     }
 }
