@@ -27,15 +27,21 @@ package final class ImageFile: Sendable {
         let device: UInt64
         let inode: UInt64
         let size: Int64
-        let seconds: Int
-        let nanoseconds: Int
+        /// Anybody can set the time of the last change of the content back; that of the last change of any kind only the
+        /// kernel sets. Of a device both tell nothing: each opening may touch its node.
+        let changes: [Int]
+        let medium: MediumWrites?
 
         init(_ status: stat) {
             device = UInt64(status.st_dev)
             inode = UInt64(status.st_ino)
             size = Int64(status.st_size)
-            seconds = status.st_mtim.tv_sec
-            nanoseconds = status.st_mtim.tv_nsec
+            let isDevice = status.st_mode & S_IFMT == S_IFBLK
+            changes =
+                isDevice
+                ? []
+                : [status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec]
+            medium = isDevice ? MediumWrites(of: UInt64(status.st_rdev)) : nil
         }
     }
 

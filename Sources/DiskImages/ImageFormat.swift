@@ -35,10 +35,12 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         try tell(ImageFile(path))
     }
 
-    /// By its first bytes; a fixed vpc image is raw content with a footer of 512 bytes.
+    /// By its first bytes; a disk is what it holds, byte for byte. A fixed vpc image is raw content with a footer of 512 bytes.
     static func tell(_ file: ImageFile) throws -> ImageFormat {
+        // What a disk holds in its first sectors must not make other files be read in its place.
+        guard file.isRegular else { return .raw }
         let format = detect(try file.prefix(probeLength))
-        guard format == .raw, file.isRegular, file.size > 1024 else { return format }
+        guard format == .raw, file.size > 1024 else { return format }
         var footer = [UInt8](repeating: 0, count: 512)
         try unsafe footer.withUnsafeMutableBytes { try unsafe file.readCached(into: $0, at: file.size - 512) }
         return footer.starts(with: "conectix".utf8) ? .vpc : .raw

@@ -14,7 +14,7 @@ final class Console: Sendable {
     private struct State {
         /// The lines at the bottom of the terminal, as they were drawn.
         var status: [String] = []
-        var log: FileDescriptor?
+        var log: LogFile?
     }
 
     let isTerminal: Bool
@@ -35,7 +35,7 @@ final class Console: Sendable {
         }
         isQuiet = options.quiet
         verbosity = options.verbose
-        let log = try options.log.map { try FileDescriptor(creating: $0) }
+        let log = try options.log.map { try LogFile($0) }
         state = Mutex(State(log: log))
     }
 
@@ -147,37 +147,13 @@ final class Console: Sendable {
         return (width - 1, failed || size.ws_row == 0 ? 24 : Int(size.ws_row))
     }
 
-    private static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) {
+    static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { return }
             bytes = bytes.dropFirst(count)
-        }
-    }
-
-    /// The log file.
-    private struct FileDescriptor {
-        private let descriptor: Int32
-
-        init(creating path: String) throws {
-            // Looked at before anything is changed: a slip of the finger may name a disk.
-            descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o644)
-            guard descriptor >= 0 else {
-                throw FlashlayerError.system("write the log \(path)", .current, code: .cannotCreate)
-            }
-            var status = stat()
-            _ = unsafe fstat(descriptor, &status)
-            guard [S_IFREG, S_IFIFO, S_IFCHR].contains(status.st_mode & S_IFMT) else {
-                close(descriptor)
-                throw FlashlayerError(.cannotCreate, "the log \(path) is no file", advice: "name a file: --log FILE")
-            }
-            if status.st_mode & S_IFMT == S_IFREG { ftruncate(descriptor, 0) }
-        }
-
-        func append(_ line: String) {
-            Console.write(line + "\n", to: descriptor)
         }
     }
 }

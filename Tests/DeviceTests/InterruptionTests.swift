@@ -65,6 +65,7 @@ struct InterruptionTests {
         #expect(try await !hasTable(device.path))
         let finished = try outcome.events().first { $0["event"]?.text == "finished" }
         #expect(finished?["result"]?.text == "cancelled")
+        #expect(finished?["error"]?["code"]?.text == (status == 130 ? "interrupted" : "terminated"))
         // The summary says the status that the process really ends with.
         #expect(try outcome.events().last?["exitStatus"]?.number == Double(status))
 

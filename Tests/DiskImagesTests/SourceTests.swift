@@ -173,6 +173,17 @@ struct SourceTests {
         #expect(error?.code == .sourceChanged)
     }
 
+    @Test("a change is seen although the file's own time was set back")
+    func changedSecretly() async throws {
+        let path = try raw(size: 1 << 20, data: [0..<4096])
+        let touch = try Program("touch", debianPackage: "coreutils")
+        try await touch.run(["--date", "2001-01-01", path])
+        let source = try await ImageFormat.openLocal(path)
+        try await touch.run(["--date", "2001-01-01", path])
+        let error = #expect(throws: FlashlayerError.self) { try source.confirmUnchanged() }
+        #expect(error?.code == .sourceChanged)
+    }
+
     @Test("what is no image says so")
     func noImage() async throws {
         let missing = await #expect(throws: FlashlayerError.self) { try await ImageFormat.openLocal("/nowhere/x.raw") }

@@ -117,6 +117,12 @@ struct ImageOptions: ParsableArguments, Sendable {
     )
     var sha256: Digest?
 
+    @Flag(
+        name: .customLong("from-device"),
+        help: "The image is a disk or partition, to be copied as it is. Nothing may write to it meanwhile."
+    )
+    var isDevice = false
+
     func validate() throws {
         guard bmap == nil || !skipsMap else { throw ValidationError("--bmap and --no-bmap exclude each other") }
     }

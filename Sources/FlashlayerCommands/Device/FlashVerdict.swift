@@ -5,6 +5,7 @@ import Digests
 import DiskImages
 import Flashing
 import Model
+import Programs
 
 /// What an engine's result means to the user who asked for the job.
 struct FlashVerdict: Sendable {
@@ -28,7 +29,8 @@ struct FlashVerdict: Sendable {
                 advice: "let nothing write to the image, and run the command again"
             )
         }
-        guard let error = result.error else { return result }
+        guard let error = result.error.map({ Interruption.named($0) }) else { return result }
+        result.error = error
         if result.result == .cancelled, job.mode == .write {
             result.error = FlashlayerError(
                 error.code,

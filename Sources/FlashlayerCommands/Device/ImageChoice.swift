@@ -18,6 +18,7 @@ struct ImageChoice: Sendable {
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`, `usage`.
     static func open(_ name: String, _ options: ImageOptions, _ console: Console) async throws -> ImageChoice {
         let reference = options.reference(name == StandardInput.name ? try StandardInput.location() : name)
+        try confirmKind(of: reference.location, name, options)
         if isPipe(reference.location) { return try piped(reference, name: name, console) }
         let open = try await reference.open()
         if let map = open.blockMap, let path = open.blockMapPath { warn(of: map, path, console) }
@@ -56,9 +57,28 @@ struct ImageChoice: Sendable {
         )
     }
 
-    private static func isPipe(_ path: String) -> Bool {
+    /// Two names that change places are how a good disk is lost: a disk is an image only where that is said.
+    private static func confirmKind(of location: String, _ name: String, _ options: ImageOptions) throws {
+        let isDevice = kind(of: location) == S_IFBLK
+        guard isDevice != options.isDevice else { return }
+        throw isDevice
+            ? FlashlayerError(
+                .usage,
+                "\(name) is a disk, and no image file",
+                advice: "the image comes first, then the targets; to copy this disk add --from-device"
+            )
+            : FlashlayerError(
+                .usage,
+                "--from-device copies a disk, and \(name) is none",
+                advice: "leave --from-device out for an image file"
+            )
+    }
+
+    private static func isPipe(_ path: String) -> Bool { kind(of: path) == S_IFIFO }
+
+    private static func kind(of path: String) -> mode_t? {
         var status = stat()
-        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO
+        return unsafe stat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
     }
 
     private static func warn(of map: BlockMap, _ path: String, _ console: Console) {

@@ -55,10 +55,13 @@ enum StandardInput {
             throw FlashlayerError.system("read standard input", .current, code: .notFound)
         }
         let isSocket = status.st_mode & S_IFMT == S_IFSOCK
-        return "/proc/\(getpid())/fd/\(isSocket ? try pumpedPipe() : 0)"
+        // Whoever opens it by a path begins at its start: what somebody has read of it already is not the image's.
+        let isBegun = status.st_mode & S_IFMT == S_IFREG && lseek(0, 0, SEEK_CUR) != 0
+        return "/proc/\(getpid())/fd/\(isSocket || isBegun ? try pumpedPipe() : 0)"
     }
 
-    /// A socket, such as sshd gives, cannot be opened by a path: its bytes go through a pipe, which can.
+    /// A socket, such as sshd gives, cannot be opened by a path, nor a file where it stands: their bytes go through a
+    /// pipe, which can.
     ///
     /// - Returns: the read end, which stays open as long as this process.
     private static func pumpedPipe() throws -> Int32 {
