@@ -31,9 +31,11 @@ package struct Inventory: Sendable {
 
     /// All whole disks, judged without an image. What has no size because nothing is attached to it, such as a free
     /// loop device, is left out; an empty card reader is a disk without a medium.
-    package func disks() -> [Disk] {
+    ///
+    /// - Parameter isRead: whether their contents are read; what a disk is can be told without.
+    package func disks(read isRead: Bool = true) -> [Disk] {
         let nodes = view.disks.filter { $0.size > 0 || !(hardware[$0.number]?.transport.isVirtual ?? false) }
-        let found = contents.contents(of: nodes.filter { isProbed($0) }.map(\.path))
+        let found = isRead ? contents.contents(of: nodes.filter { isProbed($0) }.map(\.path)) : [:]
         return nodes.map { node in
             let outcome = found[node.path] ?? .unreadable
             let subject = subject(node, outcome)
@@ -75,6 +77,16 @@ package struct Inventory: Sendable {
         guard !found.contains(where: { !$0.overridable }), isThisMachine else { return found }
         subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
         return subject.refusals
+    }
+
+    /// Whether somebody else has it exclusively; nil where that could not be tried.
+    func isBusy(_ disk: Disk) -> Bool? {
+        guard isThisMachine, disk.size > 0 else { return nil }
+        return switch ExclusiveAccess.state(of: disk.path) {
+        case .free, .locked: false
+        case .inUse: true
+        case .unknown: nil
+        }
     }
 
     /// A floppy drive, which many virtual machines seem to have, takes seconds to say that it is empty.
