@@ -15,7 +15,7 @@ DESTDIR ?=
 RELEASE = .build/release
 SWIFT_BUILD = "$(SWIFT)" build -j $(JOBS) -c release --static-swift-stdlib
 
-.PHONY: all deps build demo test bench bench-deps lint format install uninstall clean swift-present
+.PHONY: all deps build docs demo test bench bench-deps lint format install uninstall clean swift-present
 
 all: build
 
@@ -31,6 +31,10 @@ deps:
 build: swift-present
 	$(SWIFT_BUILD)
 	@$(call give_back)
+
+# Pages that the program prints of itself.
+docs: build
+	$(RELEASE)/flashlayer _rules > docs/safety.md
 
 # The main job, on a loop device: layers in, a disk that boots out.
 demo: deps build

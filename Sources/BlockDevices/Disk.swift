@@ -72,8 +72,27 @@ package struct Refusal: Codable, Sendable, Equatable {
 
     /// As the error that ends a command.
     package var error: FlashlayerError {
-        let advice = overridable ? "if that is what you want, add --allow \(code.rawValue)" : Rule.advice(for: code)
-        return FlashlayerError(code, "\(message): \(evidence)", advice: advice)
+        FlashlayerError(code, "\(message): \(evidence)", advice: Self.advice(against: [self]))
+    }
+
+    /// All that refuses one device as the error that ends a command; nil when nothing does.
+    package static func error(of refusals: [Refusal]) -> FlashlayerError? {
+        refusals.first.map { first in
+            FlashlayerError(first.code, "\(first.message): \(first.evidence)", advice: advice(against: refusals))
+        }
+    }
+
+    /// What would help against all of them. A word that lifts a rule is not told where another stands that none lifts.
+    package static func advice(against refusals: [Refusal]) -> String? {
+        let firm = refusals.filter { !$0.overridable }
+        guard let first = firm.first else {
+            let words = refusals.map { "--allow \($0.code.rawValue)" }.joined(separator: " ")
+            return words.isEmpty ? nil : "if that is what you want, add \(words)"
+        }
+        // The advice of a rule has a word where the device belongs: this one, or the loop device that uses it.
+        let sentence = first.code == .backsLoop ? first.evidence : first.message
+        let path = sentence.split(separator: " ").first.map(String.init) ?? "DEVICE"
+        return Rule.advice(for: first.code)?.replacing("DEVICE", with: path)
     }
 }
 

@@ -28,7 +28,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             'flashlayer <command> --help' says more of each command.
             """,
         version: Version.string,
-        subcommands: [EngineCommand.self],
+        subcommands: [EngineCommand.self, RulesCommand.self],
         groupedSubcommands: [
             CommandGroup(name: "The main job", subcommands: [BuildAndWrite.self]),
             CommandGroup(
@@ -38,7 +38,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
                     Diff.self, MapCommand.self, CacheCommand.self,
                 ]
             ),
-            CommandGroup(name: "Devices", subcommands: [Devices.self, Write.self, Verify.self]),
+            CommandGroup(name: "Devices", subcommands: [Devices.self, Explain.self, Write.self, Verify.self]),
             CommandGroup(name: "This machine", subcommands: [Doctor.self]),
         ]
     )

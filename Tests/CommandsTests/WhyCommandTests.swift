@@ -74,7 +74,7 @@ struct WhyCommandTests {
             (["/etc/mtod"], 66, "did you mean /etc/motd?"), (["/usr/sbin/init"], 66, "from the base"),
             (["--package", "figlte"], 66, "did you mean figlet?"),
             (["--env", "SITE_NAM"], 66, "did you mean SITE_NAME?"),
-            (["/dev/sda"], 64, "flashlayer devices"), ([], 64, "--package NAME"),
+            (["/dev/sda"], 64, "flashlayer explain /dev/sda"), ([], 64, "--package NAME"),
             (["/etc/motd", "--env", "X"], 64, "one"),
             (["--package", "x", "--image", "/nonexistent.json"], 66, "/nonexistent.json"),
         ] as [([String], Int, String)]

@@ -70,7 +70,7 @@ struct Why: Operation {
             throw FlashlayerError(
                 .usage,
                 "\(path) is a device, and 'why' explains what is in an image",
-                advice: "'flashlayer devices --all' says of each disk why it may be written or not"
+                advice: "why a disk may be written or not says: flashlayer explain \(path)"
             )
         }
         let plan = try await options.resolve(project, cache: try Cache(), console: console).plan

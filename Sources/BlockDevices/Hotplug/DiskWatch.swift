@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Synchronization
+
+/// What has become of the disks since the last look.
+package struct DiskChange: Sendable {
+    package enum Kind: String, Codable, Sendable {
+        case add, change, remove
+    }
+
+    package let kind: Kind
+    /// As it is now; of one that is gone, as it was.
+    package let disk: Disk
+
+    /// - Returns: what differs between two looks, those that are gone first.
+    package static func between(_ before: [Disk], _ now: [Disk]) -> [DiskChange] {
+        // A medium that was swapped is another disk, though it has the same node.
+        let isSame = { (one: Disk, other: Disk) in one.path == other.path && one.diskseq == other.diskseq }
+        let gone = before.filter { old in !now.contains { isSame($0, old) } }
+        return gone.map { DiskChange(kind: .remove, disk: $0) }
+            + now.compactMap { disk in
+                guard let old = before.first(where: { isSame($0, disk) }) else {
+                    return DiskChange(kind: .add, disk: disk)
+                }
+                return old.looksLike(disk) ? nil : DiskChange(kind: .change, disk: disk)
+            }
+    }
+}
+
+extension Disk {
+    /// Whether a person or a program would see no difference.
+    fileprivate func looksLike(_ other: Disk) -> Bool {
+        size == other.size && readOnly == other.readOnly && serial == other.serial && model == other.model
+            && vendor == other.vendor && byPath == other.byPath && partitions == other.partitions
+            && contents == other.contents && refusals == other.refusals
+    }
+}
+
+/// Contents that were read once, for as long as the medium is the same: whoever watches looks often, and must not leave
+/// another thread or process behind at each look at a disk that hangs.
+package final class RememberedContents: ContentSource {
+    private struct Known {
+        let medium: String
+        let outcome: ProbeOutcome
+    }
+
+    private let source: any ContentSource
+    private let tree: FileTree
+    private let known = Mutex<[String: Known]>([:])
+
+    package init(_ source: any ContentSource, tree: FileTree = FileTree()) {
+        self.source = source
+        self.tree = tree
+    }
+
+    /// What answers is read again at the next look; what does not is left alone until its medium changes.
+    package func forget() {
+        known.withLock { known in known = known.filter { $0.value.outcome == .notResponding } }
+    }
+
+    package func contents(of paths: [String]) -> [String: ProbeOutcome] {
+        let media = Dictionary(paths.map { ($0, medium($0)) }, uniquingKeysWith: { first, _ in first })
+        let remembered = known.withLock { known in
+            known = known.filter { media[$0.key] == $0.value.medium }
+            return known.mapValues(\.outcome)
+        }
+        let found = source.contents(of: paths.filter { remembered[$0] == nil })
+        known.withLock { known in
+            for (path, outcome) in found { known[path] = Known(medium: media[path] ?? "", outcome: outcome) }
+        }
+        return remembered.merging(found) { old, _ in old }
+    }
+
+    /// What tells one medium at a node from the next: the kernel's sequence number and the size.
+    private func medium(_ path: String) -> String {
+        let name = path.dropFirst("/dev/".count).split(separator: "/").joined(separator: "!")
+        let folder = "/sys/class/block/\(name)"
+        return "\(tree.number(folder + "/diskseq") ?? 0) \(tree.number(folder + "/size") ?? 0)"
+    }
+}
+
+/// Reads nothing, for those who only ask which disks there are.
+package struct UnreadContents: ContentSource {
+    package init() {}
+
+    package func contents(of paths: [String]) -> [String: ProbeOutcome] {
+        Dictionary(paths.map { ($0, .unreadable) }, uniquingKeysWith: { first, _ in first })
+    }
+}
