@@ -22,10 +22,11 @@ struct BuildAndWrite: Operation {
 
               flashlayer build-and-write /dev/sdb --project examples/kiosk
               flashlayer build-and-write /dev/loop0 --allow virtual --yes
+              flashlayer build-and-write 'serial=4C53*' --wait 60
             """
     )
 
-    @Argument(help: ArgumentHelp("The disks, such as /dev/sdb: whole disks, not partitions.", valueName: "target"))
+    @Argument(help: TargetHelp.writing)
     var targets: [String]
 
     @Option(
@@ -62,6 +63,7 @@ struct BuildAndWrite: Operation {
         let output = Build.place(output, format: format, name: plan.outputName)
         let files = [output.path, cache.path] + plan.baseFiles
 
+        try await run.wait(upTo: flash.engine.wait)
         let chosen = try await run.judge(
             expectedSize: try await expectedSize(plan),
             files: files,
@@ -82,7 +84,13 @@ struct BuildAndWrite: Operation {
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
 
         let image = try await run.open(result.image)
-        let targets = try await run.judge(image: image.facts, files: files + image.files, allowed: allowed)
+        // The disks of the choice, and not whatever hints would fit by now.
+        let targets = try await run.judge(
+            image: image.facts,
+            files: files + image.files,
+            allowed: allowed,
+            chosen: chosen
+        )
         for (before, now) in zip(chosen, targets) where before.target != now.target {
             throw FlashlayerError(
                 .changed,

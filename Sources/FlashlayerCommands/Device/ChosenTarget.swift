@@ -30,6 +30,17 @@ enum ChosenTarget: Sendable {
         }
     }
 
+    /// What the user wrote for one, understood.
+    enum Name: Sendable {
+        case disk(DiskChoice)
+        case null
+
+        /// - Throws: `usage` for hints that cannot be understood.
+        init(_ argument: String) throws {
+            self = argument == nullName ? .null : .disk(try DiskChoice(argument))
+        }
+    }
+
     /// What was found for one name.
     struct Finding: Sendable {
         /// nil when the name stands for no disk.
@@ -44,17 +55,17 @@ enum ChosenTarget: Sendable {
     ///
     /// - Parameter request: what is to be written; nil for disks that are only read, of which no rule is asked.
     /// - Throws: `unavailable`.
-    static func find(_ names: [String], for request: WriteRequest?) async throws -> [Finding] {
+    static func find(_ names: [Name], for request: WriteRequest?) async throws -> [Finding] {
         try await onAbandonableThread(named: "judge") {
             let inventory = try Inventory()
             return names.map { name in
-                if name == nullName { return Finding(target: .null) }
+                guard case .disk(let choice) = name else { return Finding(target: .null) }
                 do {
-                    let disk = try inventory.disk(at: name)
+                    let disk = try inventory.disk(chosenBy: choice)
                     let refusals = request.map { inventory.refusals(of: disk, for: $0) } ?? []
                     return Finding(
                         target: .disk(disk),
-                        error: refusals.first?.error,
+                        error: Refusal.error(of: refusals),
                         others: Array(refusals.dropFirst())
                     )
                 } catch {

@@ -145,6 +145,11 @@ struct EngineOptions: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Give up a disk that completes nothing for so long.", valueName: "seconds"))
     var timeout = 120
 
+    @Option(
+        help: ArgumentHelp("Wait so long for a disk that is not there yet.", valueName: "seconds")
+    )
+    var wait: Int?
+
     @Flag(help: "Report as JSON lines on standard output.")
     var json = false
 
@@ -156,6 +161,9 @@ struct EngineOptions: ParsableArguments, Sendable {
     func validate() throws {
         guard (1...86400).contains(timeout) else {
             throw ValidationError("--timeout takes a number of seconds, at most a day (86400)")
+        }
+        guard wait.map({ (0...86400).contains($0) }) ?? true else {
+            throw ValidationError("--wait takes a number of seconds, at most a day (86400)")
         }
     }
 }

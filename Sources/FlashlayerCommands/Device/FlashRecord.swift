@@ -61,6 +61,12 @@ enum FlashRecord {
         let targets: [Target]
     }
 
+    struct Waiting: Encodable {
+        /// As the user named them.
+        let targets: [String]
+        let secondsLeft: Int
+    }
+
     struct Phase: Encodable {
         let target: String
         let phase: FlashPhase

@@ -83,6 +83,14 @@ final class FlashReporter: Sendable {
         state.withLock { $0.image = image }
     }
 
+    /// Nothing is done until these targets are there.
+    func waiting(for names: [String], secondsLeft: Int) {
+        if json { emit("waiting", FlashRecord.Waiting(targets: names, secondsLeft: secondsLeft)) }
+        guard !console.isTerminal else { return }
+        let what = names.map(Printable.line).joined(separator: " and ")
+        console.say("waiting for \(what), \(ProgressLine.describe(seconds: Double(secondsLeft))) more")
+    }
+
     // MARK: - Events
 
     func report(_ event: TargetEvent) {

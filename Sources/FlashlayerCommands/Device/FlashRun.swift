@@ -14,6 +14,7 @@ struct FlashRun: Sendable {
 
     let console: Console
     private let names: [String]
+    private let choices: [ChosenTarget.Name]
     private let reporter: FlashReporter
     private let report: OutputFile?
 
@@ -26,6 +27,7 @@ struct FlashRun: Sendable {
             throw Self.twice(names[twice])
         }
         self.names = names
+        choices = try names.map { try ChosenTarget.Name($0) }
         self.console = console
         report = try engine.report.map { try OutputFile($0, replaces: true) }
         reporter = FlashReporter(command: command, targets: names, json: engine.json, console: console)
@@ -73,18 +75,34 @@ struct FlashRun: Sendable {
         return image
     }
 
+    /// Waits until there is a disk for each name.
+    ///
+    /// - Parameter seconds: how long at most; nil asks nothing.
+    /// - Throws: `not-found` when one has not come; `ambiguous`, `not-block-device` and the like at once.
+    func wait(upTo seconds: Int?) async throws {
+        guard let seconds else { return }
+        do {
+            try await TargetWait(names: names, choices: choices, seconds: seconds, reporter, console).run()
+        } catch let failure as TargetWait.Missing {
+            reporter.finish(failure.index, FlashResult(failure.error), isSaid: false)
+            throw failure.error
+        }
+    }
+
     /// The device gate: every rule is asked of every target, and all that is wrong is said at once.
     ///
     /// - Parameters:
     ///   - image: what will be written; nil while it is not built yet.
     ///   - expectedSize: bytes, where the image is not there but its size is known.
     ///   - files: what must outlive the write.
+    ///   - chosen: what was found for the names before: those same disks are judged again, whatever fits the names now.
     /// - Throws: `usage` for a device that was named twice; the refusal, of several targets the worst.
     func judge(
         image: ImageFacts? = nil,
         expectedSize: UInt64? = nil,
         files: [String],
-        allowed: Set<ErrorCode>
+        allowed: Set<ErrorCode>,
+        chosen: [ChosenTarget]? = nil
     ) async throws -> [ChosenTarget] {
         let request = WriteRequest(
             imageSize: image?.size ?? expectedSize,
@@ -92,7 +110,8 @@ struct FlashRun: Sendable {
             sourceFiles: files + (report.map { [$0.path] } ?? []),
             allowed: allowed
         )
-        return try accept(try await ChosenTarget.find(names, for: request))
+        let again = chosen?.map { $0.disk.map { ChosenTarget.Name.disk(.path($0.path)) } ?? .null }
+        return try accept(try await ChosenTarget.find(again ?? choices, for: request))
     }
 
     /// Disks that are only read: no rule is asked.
@@ -100,7 +119,7 @@ struct FlashRun: Sendable {
         guard !names.contains(ChosenTarget.nullName) else {
             throw FlashlayerError(.usage, "null: keeps nothing that could be verified", advice: "name a disk")
         }
-        return try accept(try await ChosenTarget.find(names, for: nil))
+        return try accept(try await ChosenTarget.find(choices, for: nil))
     }
 
     private func accept(_ findings: [ChosenTarget.Finding]) throws -> [ChosenTarget] {

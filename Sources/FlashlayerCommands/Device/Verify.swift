@@ -17,13 +17,14 @@ struct Verify: Operation {
 
               flashlayer verify kiosk.qcow2 /dev/sdb
               flashlayer verify kiosk.bmap /dev/sdb /dev/sdc
+              flashlayer verify kiosk.qcow2 'transport=usb,model=*Ultra*'
             """
     )
 
     @Argument(help: "The image: a file, a URL, a block map, or '-' for standard input.")
     var image: String
 
-    @Argument(help: ArgumentHelp("The disks, such as /dev/sdb.", valueName: "target"))
+    @Argument(help: TargetHelp.reading)
     var targets: [String]
 
     @OptionGroup var engine: EngineOptions
@@ -36,6 +37,7 @@ struct Verify: Operation {
         let run = try FlashRun("verify", targets: targets, engine, console)
         try await run.accounted {
             let image = try await run.open(image, source)
+            try await run.wait(upTo: engine.wait)
             let targets = try await run.find()
             var job = FlashJob(mode: .verify, image: image.reference, targets: targets.map(\.target))
             job.timeout = engine.timeout

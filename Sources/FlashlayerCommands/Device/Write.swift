@@ -19,17 +19,22 @@ struct Write: Operation {
               flashlayer write kiosk.qcow2 /dev/sdb
               flashlayer write kiosk.raw.xz /dev/sdb /dev/sdc /dev/sdd --report kiosk.json
               flashlayer write kiosk.raw /dev/disk/by-id/usb-Vendor_Stick_1234 --yes
+              flashlayer write kiosk.raw 'serial=4C53*,size=7G..33G' --wait 60
               ssh server cat kiosk.raw.zst | flashlayer write - /dev/sdb
 
             Up to 16 disks are written at once, each at its own pace; one that is refused stops all before anything is \
             written, one that fails later ends alone. 'null:' as a target takes the image and keeps nothing.
+
+            A target is a path, a link below /dev/disk, or one argument of hints in quotes, which exactly one disk must \
+            fit: name, model, vendor, serial, wwn, hctl, by_path, size, rotational, transport, removable, slot. Texts are \
+            patterns, sizes have units (G is 2^30, GB is 10^9). OpenStack Ironic's root device hints are read as well.
             """
     )
 
     @Argument(help: "The image: a file, a URL, or '-' for standard input.")
     var image: String
 
-    @Argument(help: ArgumentHelp("The disks, such as /dev/sdb: whole disks, not partitions.", valueName: "target"))
+    @Argument(help: TargetHelp.writing)
     var targets: [String]
 
     @OptionGroup var flash: FlashOptions
@@ -50,6 +55,7 @@ struct Write: Operation {
                     advice: "name the image; its block map is found beside it, or given by --bmap"
                 )
             }
+            try await run.wait(upTo: flash.engine.wait)
             let targets = try await run.judge(image: image.facts, files: image.files, allowed: allowed)
             if !flash.yes { try run.confirm(targets) }
             try await run.run(flash.job(image.reference, targets: targets.map(\.target)), image, targets)
