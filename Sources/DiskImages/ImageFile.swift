@@ -126,6 +126,19 @@ package final class ImageFile: Sendable {
         }
     }
 
+    /// See `RandomAccessSource.cachedPages`.
+    func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? {
+        let unit = AlignedBuffer.alignment
+        guard isRegular, offset % UInt64(unit) == 0, count % unit == 0, offset + UInt64(count) <= size,
+            let pages = AlignedBuffer(pagesOf: descriptor, at: offset, count: count)
+        else { return nil }
+        var first: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        let isRead = unsafe withUnsafeMutableBytes(of: &first) { first in
+            unsafe pread(descriptor, first, at: offset) == first.count
+        }
+        return isRead && first != (0, 0, 0, 0) ? pages : nil
+    }
+
     /// Up to `count` bytes from the start: fewer when the file is shorter.
     package func prefix(_ count: Int) throws -> [UInt8] {
         let length = min(UInt64(count), size)

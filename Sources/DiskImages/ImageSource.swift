@@ -33,6 +33,16 @@ package protocol RandomAccessSource: ImageSource {
     /// - Throws: `bad-image` when the file ends before its content does; `io-error`-like failures as `bad-image` too,
     ///   since what cannot be read cannot be written.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws
+
+    /// The same bytes without reading them, where they are in the kernel's memory and stand together; for the kernel
+    /// alone, see `AlignedBuffer.isFilePages`. What begins with zeros is left out: it may be nothing but zeros.
+    ///
+    /// - Returns: nil otherwise.
+    func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer?
+}
+
+extension RandomAccessSource {
+    package func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? { nil }
 }
 
 /// A source that is unpacked or received in order: compressed files, URLs, standard input.

@@ -59,6 +59,14 @@ package struct Qcow2Source: RandomAccessSource {
         try unsafe Self.read(runs, chain, into: buffer, at: offset)
     }
 
+    package func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? {
+        let index = runs.partitionPoint { $0.extent.end <= offset }
+        guard index < runs.count, case let run = runs[index], run.extent.kind == .data,
+            run.extent.end >= offset + UInt64(count)
+        else { return nil }
+        return chain[run.file].cachedPages(at: run.offset + (offset - run.extent.offset), count: count)
+    }
+
     package func confirmUnchanged() throws {
         for file in chain { try file.confirmUnchanged() }
     }

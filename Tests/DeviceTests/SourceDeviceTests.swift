@@ -91,6 +91,31 @@ struct SourceDeviceTests {
         #expect(finished?["error"]?["code"]?.text == "source-changed")
     }
 
+    @Test("an image that is cut short while it is written is no success", arguments: [[], ["--no-verify"]])
+    func cutShort(options: [String]) async throws {
+        let image = folder.file("image")
+        try TestImage.create(image, size: Self.size, data: [0..<Self.size])
+        let target = try await FaultyDevice(size: Self.size, writeLatency: 20)
+        defer { target.close() }
+        let outcome = try await FlashlayerProgram.script(
+            #"""
+            out=$(mktemp)
+            image=$1 target=$2
+            shift 2
+            "$flashlayer" write "$image" "$target" --full --allow virtual --yes --json "$@" > "$out" &
+            until grep -q '"phase":"write"' "$out"; do sleep 0.02; done
+            truncate --size 2M "$image"
+            wait $!
+            status=$?
+            cat "$out"
+            rm -f "$out"
+            exit $status
+            """#,
+            arguments: [image, target.path] + options
+        )
+        #expect(outcome.status == 65, "\(outcome.output)")
+    }
+
     @Test("standard input begins where it stands, not where its file begins")
     func begun() async throws {
         let image = folder.file("image")

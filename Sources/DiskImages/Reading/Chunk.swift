@@ -13,27 +13,34 @@ package final class Chunk: Sendable {
     /// Bytes of content; the buffer behind them is zero up to the next multiple of 4096.
     package let length: Int
     package let buffer: AlignedBuffer
+    /// Of the pool: what is held is bounded by it, whatever memory the bytes are in.
+    private let place: AlignedBuffer
     private let pool: ChunkPool
     private let onRelease: (@Sendable () -> Void)?
     private let isLost = Atomic<Bool>(false)
 
-    /// - Parameter onRelease: is called when the buffer is back in the pool.
+    /// - Parameters:
+    ///   - buffer: from the pool.
+    ///   - pages: where the bytes are, if not there.
+    ///   - onRelease: is called when the buffer is back in the pool.
     package init(
         index: Int,
         length: Int,
         buffer: AlignedBuffer,
+        pages: AlignedBuffer? = nil,
         pool: ChunkPool,
         onRelease: (@Sendable () -> Void)? = nil
     ) {
         self.index = index
         self.length = length
-        self.buffer = buffer
+        self.buffer = pages ?? buffer
+        place = buffer
         self.pool = pool
         self.onRelease = onRelease
     }
 
     deinit {
-        pool.giveBack(buffer)
+        pool.giveBack(place)
         onRelease?()
     }
 

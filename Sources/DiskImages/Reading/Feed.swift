@@ -35,11 +35,14 @@ package final class Feed: Sendable {
     /// Pieces before this chunk are not wanted.
     let start: Int
     let isWaitedFor: Bool
+    /// It looks into what it takes, instead of only handing it to the kernel.
+    let looksInside: Bool
     private let state: Monitor<State>
 
-    init(start: Int, isWaitedFor: Bool) {
+    init(start: Int, isWaitedFor: Bool, looksInside: Bool) {
         self.start = start
         self.isWaitedFor = isWaitedFor
+        self.looksInside = looksInside
         state = Monitor(State(next: start))
     }
 

@@ -56,12 +56,14 @@ package final class ReadingPass: Sendable {
     /// - Parameters:
     ///   - start: the first chunk that it wants; nil for all.
     ///   - isWaitedFor: the others wait for it, however long it takes.
+    ///   - looksInside: false where it only hands what it takes to the kernel, and may be given pages of a file that
+    ///     nobody else touches.
     /// - Returns: nil when the pass has already handed that chunk out.
-    package func join(from start: Int? = nil, isWaitedFor: Bool = false) -> Feed? {
+    package func join(from start: Int? = nil, isWaitedFor: Bool = false, looksInside: Bool = true) -> Feed? {
         state.withLock { state in
             let start = start ?? settings.start
             guard !state.hasEnded, start >= state.next else { return nil }
-            let feed = Feed(start: start, isWaitedFor: isWaitedFor)
+            let feed = Feed(start: start, isWaitedFor: isWaitedFor, looksInside: looksInside)
             state.feeds.append(feed)
             return feed
         }
@@ -133,13 +135,7 @@ package final class ReadingPass: Sendable {
                 continue
             }
             if hasData[index] {
-                let buffer = try buffer()
-                let length = source.length(ofChunk: index)
-                try unsafe source.read(
-                    into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]),
-                    at: UInt64(index) * ByteSize.chunk
-                )
-                try deliver(Chunk(index: index, length: length, buffer: buffer, pool: pool), ends)
+                try deliver(index, of: source, ends)
                 index += 1
             } else {
                 var last = index
@@ -151,6 +147,24 @@ package final class ReadingPass: Sendable {
             }
         }
         return (ends, source.size)
+    }
+
+    /// What nobody here looks into is handed out where the kernel has it: copying costs as much as writing does.
+    private func deliver(_ index: Int, of source: any RandomAccessSource, _ ends: ImageEnds) throws {
+        let buffer = try buffer()
+        let length = source.length(ofChunk: index)
+        let offset = UInt64(index) * ByteSize.chunk
+        let isForKernel = state.withLock { $0.digests == nil && !$0.feeds.contains(where: \.looksInside) }
+        if isForKernel, let pages = source.cachedPages(at: offset, count: length),
+            hand(out: Chunk(index: index, length: length, buffer: buffer, pages: pages, pool: pool), ends)
+        {
+            return
+        }
+        try unsafe source.read(
+            into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]),
+            at: offset
+        )
+        try deliver(Chunk(index: index, length: length, buffer: buffer, pool: pool), ends)
     }
 
     // MARK: - In order only
@@ -203,8 +217,14 @@ package final class ReadingPass: Sendable {
             return try deliverZeros(chunk.index...chunk.index, lastLength: chunk.length, isHole: false, ends)
         }
         state.withLock { $0.digests }?.add(chunk)
+        hand(out: chunk, ends)
+    }
+
+    /// - Returns: false where somebody has joined who would look into a chunk that nobody may look into.
+    @discardableResult
+    private func hand(out chunk: Chunk, _ ends: ImageEnds) -> Bool {
         let range = chunk.offset..<(chunk.offset + UInt64(chunk.length))
-        put(
+        return put(
             ImagePiece(
                 content: .data(chunk),
                 chunks: chunk.index..<(chunk.index + 1),
@@ -227,12 +247,15 @@ package final class ReadingPass: Sendable {
         put(ImagePiece(content: .zeros(isHole: isHole), chunks: chunks, range: range, body: ends.without(range)))
     }
 
-    private func put(_ piece: ImagePiece) {
-        let feeds = state.withLock { state in
+    @discardableResult
+    private func put(_ piece: ImagePiece) -> Bool {
+        let feeds = state.withLock { state -> [Feed]? in
+            if piece.chunk?.buffer.isFilePages ?? false, state.feeds.contains(where: \.looksInside) { return nil }
             state.next = piece.chunks.upperBound
             return state.feeds
         }
-        for feed in feeds { feed.put(piece) }
+        for feed in feeds ?? [] { feed.put(piece) }
+        return feeds != nil
     }
 
     private func checkCancelled() throws {

@@ -339,6 +339,14 @@ final class TransferQueue {
 
     private func failure(_ errno: Errno, of transfer: Transfer, at start: Int) -> FlashlayerError {
         let offset = transfer.offset + UInt64(start)
+        if errno.value == EFAULT, transfer.buffer.isFilePages {
+            return FlashlayerError(
+                .sourceChanged,
+                "the image was cut short while it was read, before byte \(offset + 1)",
+                advice: "let nothing write to it, and run the command again",
+                offset: offset
+            )
+        }
         let verb = transfer.direction == .write ? "write to" : "read back"
         return .system("\(verb) \(path) at byte \(offset)", errno, code: .ioError, offset: offset)
     }

@@ -36,15 +36,19 @@ final class PassSchedule: Sendable {
 
     /// Takes part in the first pass, which begins when everybody is there; who comes too late gets the next one.
     ///
-    /// - Parameter whileWaiting: is called now and then.
-    func firstFeed(whileWaiting: () throws -> Void) throws -> Feed {
+    /// - Parameters:
+    ///   - looksInside: see `ReadingPass.join`.
+    ///   - whileWaiting: is called now and then.
+    func firstFeed(looksInside: Bool = true, whileWaiting: () throws -> Void) throws -> Feed {
         let mine = state.update { state -> Feed? in
             state.expected -= 1
             if state.first == nil { state.first = self.pass(from: 0, pool: self.image.readPool) }
             state.firstReady = state.firstReady ?? .now
-            return state.hasBegun ? nil : state.first?.join()
+            return state.hasBegun ? nil : state.first?.join(looksInside: looksInside)
         }
-        guard let mine else { return try laterFeed(from: 0, whileWaiting: whileWaiting) }
+        guard let mine else {
+            return try laterFeed(from: 0, looksInside: looksInside, whileWaiting: whileWaiting)
+        }
         while true {
             let hasBegun = try state.update { state in
                 let waited = state.firstReady.map { ContinuousClock.now - $0 } ?? .zero
@@ -75,7 +79,7 @@ final class PassSchedule: Sendable {
     }
 
     /// Goes on from a chunk in a pass that has not reached it yet, or in a new one.
-    func laterFeed(from index: Int, whileWaiting: () throws -> Void) throws -> Feed {
+    func laterFeed(from index: Int, looksInside: Bool = true, whileWaiting: () throws -> Void) throws -> Feed {
         guard image.isRepeatable else {
             throw FlashlayerError(.tooSlow, "the image is a stream, and the target was not ready when it began")
         }
@@ -87,12 +91,12 @@ final class PassSchedule: Sendable {
         }
         while true {
             let feed = try state.update { state -> Feed? in
-                if let feed = state.later?.join(from: index) { return feed }
+                if let feed = state.later?.join(from: index, looksInside: looksInside) { return feed }
                 // One at a time: that bounds the memory. The next one starts where the last of those who wait is.
                 guard state.later == nil else { return nil }
                 let start = state.waiting.min() ?? index
                 let pass = self.pass(from: start, pool: self.laterPool)
-                let feed = pass.join(from: index)
+                let feed = pass.join(from: index, looksInside: looksInside)
                 state.later = pass
                 try pass.begin(hashingInto: self.image.digests) { [weak self] in self?.state.update { $0.later = nil } }
                 return feed

@@ -46,13 +46,13 @@ struct TargetRun: Sendable {
         monitor.emit(.finished(course.result))
     }
 
-    private func firstFeed(_ course: inout Course) throws -> Feed {
+    private func firstFeed(_ course: inout Course, looksInside: Bool = false) throws -> Feed {
         course.isReady = true
-        return try schedule.firstFeed(whileWaiting: monitor.whileWaiting())
+        return try schedule.firstFeed(looksInside: looksInside, whileWaiting: monitor.whileWaiting())
     }
 
-    private func laterFeed(from index: Int) throws -> Feed {
-        try schedule.laterFeed(from: index, whileWaiting: monitor.whileWaiting())
+    private func laterFeed(from index: Int, looksInside: Bool = false) throws -> Feed {
+        try schedule.laterFeed(from: index, looksInside: looksInside, whileWaiting: monitor.whileWaiting())
     }
 
     /// The image is what its block map says, as far as anybody read it.
@@ -160,7 +160,7 @@ struct TargetRun: Sendable {
             image.startHashing()
         }
 
-        let feed = try firstFeed(&course)
+        let feed = try firstFeed(&course, looksInside: plan.comparesAnything)
         let start = ContinuousClock.now
         var pass = WritePass(
             target: target,
@@ -173,7 +173,7 @@ struct TargetRun: Sendable {
         )
         let written: (ends: ImageEnds, imageSize: UInt64)
         do {
-            written = try pass.run(feed) { try laterFeed(from: $0) }
+            written = try pass.run(feed) { try laterFeed(from: $0, looksInside: plan.comparesAnything) }
             course.result.bytesWritten += pass.bytesWritten
         } catch {
             course.result.bytesWritten += pass.bytesWritten
