@@ -106,16 +106,18 @@ struct CapacityProbe {
     }
 
     private func stamp(_ buffer: AlignedBuffer, _ start: Int, _ offset: UInt64) {
+        let bytes = unsafe buffer.mutableBytes
         for position in Swift.stride(from: start, to: start + Int(Self.blockSize), by: 8) {
             let word = word(offset, UInt64(position - start))
-            unsafe buffer.mutableBytes.storeBytes(of: word, toByteOffset: position, as: UInt64.self)
+            unsafe bytes.storeBytes(of: word, toByteOffset: position, as: UInt64.self)
         }
     }
 
     private func check(_ buffer: AlignedBuffer, _ start: Int, _ offset: UInt64) throws {
         var isRight = true
+        let bytes = unsafe buffer.bytes
         for position in Swift.stride(from: start, to: start + Int(Self.blockSize), by: 8) {
-            let found = unsafe buffer.bytes.load(fromByteOffset: position, as: UInt64.self)
+            let found = unsafe bytes.load(fromByteOffset: position, as: UInt64.self)
             isRight = isRight && found == word(offset, UInt64(position - start))
         }
         guard !isRight else { return }
