@@ -41,18 +41,22 @@ let rooms: [Target] = [
     .target(name: "Model"),
     .target(name: "Threads", dependencies: ["Model", "CLinux"]),
     .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
+    .target(name: "PartitionTables"),
     .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
     .target(name: "Layers", dependencies: ["Model", "Digests", "CLinux", .toml]),
     .target(
         name: "DiskImages",
         dependencies: [
-            "Model", "Threads", "Digests", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
+            "Model", "Threads", "Digests", "PartitionTables", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
         ]
     ),
     .target(name: "BlockDevices", dependencies: ["Model", "Threads", "CUdev", "CBlkid", "CLinux"]),
     .target(
         name: "Flashing",
-        dependencies: ["Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux"]
+        dependencies: [
+            "Model", "Threads", "Digests", "PartitionTables", "Programs", "DiskImages", "BlockDevices", "CLibURing",
+            "CLinux",
+        ]
     ),
     .target(name: "Resolution", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers"]),
     .target(
@@ -88,6 +92,10 @@ let tests: [Target] = [
     .testTarget(
         name: "DiskImagesTests",
         dependencies: ["Digests", "DiskImages", "Model", "Programs", "TestSupport", "Threads"]
+    ),
+    .testTarget(
+        name: "PartitionTablesTests",
+        dependencies: ["PartitionTables", "Programs", "TestSupport"]
     ),
     .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
     .testTarget(

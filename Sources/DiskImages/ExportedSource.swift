@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 package import Model
+import PartitionTables
 
 /// An image that QEMU's storage daemon shows as a raw file: vmdk, vdi, vhdx, vpc, and qcow2 with compressed clusters.
 package struct ExportedSource: RandomAccessSource {
@@ -37,7 +38,10 @@ package struct ExportedSource: RandomAccessSource {
             path: file.path,
             format: format.rawValue,
             size: content.size,
-            tableSectorSize: PartitionTableProbe.sectorSize(in: try content.prefix(PartitionTableProbe.length))
+            tableSectorSize: PartitionTableProbe.sectorSize(
+                in: try content.prefix(PartitionTableProbe.length),
+                size: content.size
+            )
         )
     }
 

@@ -3,6 +3,7 @@
 
 import Glibc
 package import Model
+import PartitionTables
 
 /// A qcow2 image whose clusters stand in their files as they are: they are read from there, past QEMU.
 package struct Qcow2Source: RandomAccessSource {
@@ -48,7 +49,7 @@ package struct Qcow2Source: RandomAccessSource {
             path: file.path,
             format: "qcow2",
             size: info.virtualSize,
-            tableSectorSize: PartitionTableProbe.sectorSize(in: unsafe Array(probed))
+            tableSectorSize: PartitionTableProbe.sectorSize(in: unsafe Array(probed), size: info.virtualSize)
         )
     }
 

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 package import Model
+import PartitionTables
 import Synchronization
 
 /// A raw image: the file is the content. Holes are told by the file system.
@@ -20,7 +21,10 @@ package final class RawSource: RandomAccessSource {
             path: file.path,
             format: "raw",
             size: file.size,
-            tableSectorSize: PartitionTableProbe.sectorSize(in: try file.prefix(PartitionTableProbe.length))
+            tableSectorSize: PartitionTableProbe.sectorSize(
+                in: try file.prefix(PartitionTableProbe.length),
+                size: file.size
+            )
         )
     }
 
@@ -45,16 +49,5 @@ package final class RawSource: RandomAccessSource {
 
     package func confirmUnchanged() throws {
         try file.confirmUnchanged()
-    }
-}
-
-/// Where a GPT header stands tells which sector size the table was made for.
-enum PartitionTableProbe {
-    /// Bytes from the start of an image that are enough.
-    static let length = 8192
-
-    /// 512 or 4096; nil without a GPT.
-    static func sectorSize(in start: [UInt8]) -> Int? {
-        [512, 4096].first { start.count >= $0 + 8 && start[$0..<($0 + 8)].elementsEqual("EFI PART".utf8) }
     }
 }

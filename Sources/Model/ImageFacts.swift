@@ -9,7 +9,7 @@ package struct ImageFacts: Codable, Sendable, Equatable {
     package let format: String
     /// Of the raw content, in bytes; nil for a stream that tells it only by its end.
     package let size: UInt64?
-    /// The logical sector size that the image's GPT was made for, in bytes; nil without a GPT.
+    /// The logical sector size that the image's partition table was made for, in bytes; nil without one.
     package let tableSectorSize: Int?
 
     package init(path: String, format: String, size: UInt64?, tableSectorSize: Int?) {

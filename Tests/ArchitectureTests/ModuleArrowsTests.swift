@@ -12,15 +12,18 @@ struct ModuleArrowsTests {
         "Model": [],
         "Threads": ["Model", "CLinux"],
         "Digests": ["Model", "CCrypto"],
+        // Pure: bytes in, bytes out.
+        "PartitionTables": [],
         "Programs": ["Model", "Threads", "Subprocess", "SystemPackage"],
         // Pure: reads folders, runs nothing.
         "Layers": ["Model", "Digests", "CLinux", "TOMLKit"],
         "DiskImages": [
-            "Model", "Threads", "Digests", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
+            "Model", "Threads", "Digests", "PartitionTables", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
         ],
         "BlockDevices": ["Model", "Threads", "CUdev", "CBlkid", "CLinux"],
         "Flashing": [
-            "Model", "Threads", "Digests", "Programs", "DiskImages", "BlockDevices", "CLibURing", "CLinux",
+            "Model", "Threads", "Digests", "PartitionTables", "Programs", "DiskImages", "BlockDevices", "CLibURing",
+            "CLinux",
         ],
         // Asks the network and the package managers what a project stands for; never touches a disk image.
         "Resolution": ["Model", "Threads", "Digests", "Programs", "Layers"],
@@ -63,6 +66,7 @@ struct ModuleArrowsTests {
             #expect(manifest.reach(of: room).isDisjoint(with: rooms), "\(room)")
         }
         #expect(manifest.reach(of: "Model").isEmpty)
+        #expect(manifest.reach(of: "PartitionTables").isEmpty)
     }
 
     @Test("libguestfs stays in the builder")

@@ -23,7 +23,7 @@ struct EndsPassTests {
             monitor: JobMonitor(emit: { _ in }, isCancelled: { false })
         )
         let ends = ImageEnds(imageSize: imageSize)
-        let written = try EndsPass(target: target).commit(ends, verifies: false)
+        let written = try EndsPass(target: target).commit(TargetEnds(ends), verifies: false)
         #expect(written == ends.ranges.reduce(0) { $0 + UInt64($1.count) })
         return backend.requests
     }

@@ -312,7 +312,7 @@ package final class ReadingPass: Sendable {
 
 extension RandomAccessSource {
     /// What the image has at its two ends.
-    fileprivate func ends() throws -> ImageEnds {
+    package func ends() throws -> ImageEnds {
         let ends = ImageEnds(imageSize: size)
         for (range, content) in zip(ends.ranges, ends.contents) {
             try unsafe read(

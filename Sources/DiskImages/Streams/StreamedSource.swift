@@ -3,6 +3,7 @@
 
 import Digests
 package import Model
+import PartitionTables
 import Synchronization
 
 /// An image that is unpacked or received from its start to its end.
@@ -28,11 +29,12 @@ package final class StreamedSource: StreamSource {
         do {
             let content = try stream.peek(Int(ByteSize.mebibyte))
             try Self.check(content, of: origin.name, in: format)
+            let size = try format.contentSize(of: origin)
             facts = ImageFacts(
                 path: origin.name,
                 format: format.rawValue,
-                size: try format.contentSize(of: origin),
-                tableSectorSize: PartitionTableProbe.sectorSize(in: content)
+                size: size,
+                tableSectorSize: PartitionTableProbe.sectorSize(in: content, size: size)
             )
         } catch {
             stream.cancel()

@@ -31,6 +31,14 @@ package struct FlashJob: Codable, Sendable {
         case skip
     }
 
+    /// What becomes of the partition table on a disk that is larger than the image.
+    package enum TableChoice: String, Codable, Sendable {
+        /// A GPT gets its backup at the end of the disk; what is older is cleared behind the image.
+        case relocate
+        /// The disk has exactly what the image has.
+        case keep
+    }
+
     package enum Target: Codable, Sendable, Equatable {
         /// As it was when it was chosen and judged.
         case device(DeviceIdentity)
@@ -52,6 +60,11 @@ package struct FlashJob: Codable, Sendable {
     package var verifies = true
     package var rewrite = Rewrite.sampled
     package var holes = Holes.zero
+    package var table = TableChoice.relocate
+    /// The GPT gets new GUIDs for the disk and its partitions.
+    package var newGUIDs = false
+    /// The last partition and its file system go on to the end of the disk.
+    package var grows = false
     /// How often chunks that were read back wrong are written once more.
     package var repairs = 1
     /// Without any answer of the device for so many seconds it counts as hung.
@@ -66,7 +79,7 @@ package struct FlashJob: Codable, Sendable {
 
 /// The stages of a job, in this order.
 package enum FlashPhase: String, Codable, Sendable {
-    case probe, compare, zero, write, flush, verify, repair, commit, settle
+    case probe, compare, zero, write, flush, verify, repair, commit, grow, settle
 }
 
 /// What an engine says of one target while it works.
@@ -111,6 +124,36 @@ package struct FlashResult: Codable, Sendable {
         case pass, fail, refused, unchanged, cancelled
     }
 
+    /// A range of the target where it holds something else than the image, or that lies behind it and was cleared.
+    package struct Edit: Codable, Sendable, Equatable {
+        /// On the target, in bytes.
+        package let offset: UInt64
+        /// Bytes.
+        package let length: UInt64
+        /// Of what the target has there.
+        package let sha256: Digest
+    }
+
+    /// What became of the last partition when the rest was proved.
+    package struct Growth: Codable, Sendable, Equatable {
+        /// Its number.
+        package let partition: Int
+        /// Of the partition, in bytes.
+        package let from: UInt64
+        package let to: UInt64
+        /// "ext4", "xfs", "btrfs".
+        package let fileSystem: String
+        package let seconds: Double
+
+        package init(partition: Int, from: UInt64, to: UInt64, fileSystem: String, seconds: Double) {
+            self.partition = partition
+            self.from = from
+            self.to = to
+            self.fileSystem = fileSystem
+            self.seconds = seconds
+        }
+    }
+
     package var result: Verdict
     /// Bytes of raw content; nil until they are known.
     package var imageSize: UInt64?
@@ -121,6 +164,10 @@ package struct FlashResult: Codable, Sendable {
     package var imageDigest: ImageDigest?
     package var writeSeconds = 0.0
     package var verifySeconds = 0.0
+    /// In the order of their places; empty before the end, and where nothing is edited.
+    package var edits: [Edit] = []
+    /// Nil where nothing grew.
+    package var growth: Growth?
     package var error: FlashlayerError?
 
     package init(_ result: Verdict, error: FlashlayerError? = nil) {

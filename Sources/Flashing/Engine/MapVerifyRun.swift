@@ -4,11 +4,14 @@
 import Digests
 import DiskImages
 import Model
+import PartitionTables
 
 /// Holds one target to the digests of a block map, without the image.
 struct MapVerifyRun: Sendable {
     /// How many chunks are read ahead of the digests.
     private static let buffers = 6
+    /// A map of another make may have a range as long as the image. Bytes.
+    private static let longestFirst: UInt64 = 256 << 20
 
     let job: FlashJob
     let target: FlashJob.Target
@@ -43,12 +46,13 @@ struct MapVerifyRun: Sendable {
         let pool = ChunkPool(chunks: Self.buffers)
         let reading = try ReadingTarget(identity, job, arenas: [pool.arena], monitor)
         result.imageSize = map.imageSize
+        let table = try restoredTable(reading.open)
         if let digests = map.chunkDigests {
             let pass = VerifyPass(
                 target: reading.open,
                 buffers: ChunkShare(of: pool, targets: 1),
                 workers: try WorkerThreads(),
-                ends: nil
+                ends: table.map { .restored($0) } ?? .whole
             )
             let outcome = try pass.run(.digests(ChunkDigestList(digests), imageSize: map.imageSize))
             result.bytesVerified = outcome.bytesVerified
@@ -56,19 +60,44 @@ struct MapVerifyRun: Sendable {
                 throw FlashlayerError(
                     .verifyFailed,
                     first.sentence(identity.path, count: outcome.mismatches.count),
+                    advice: job.table == .relocate && table == nil && first.chunk == 0
+                        ? "a disk whose partition table is not as flashlayer writes it (grown, renamed) is told by the "
+                            + "image itself: flashlayer verify IMAGE \(identity.path)" : nil,
                     offset: first.offset
                 )
             }
             result.imageDigest = try ImageDigest(chunks: digests)
         } else {
-            result.bytesVerified = try checkRanges(reading.open)
+            result.bytesVerified = try checkRanges(reading.open, table)
         }
+    }
+
+    /// What was edited of the image's table is turned back, since a map has the digests of the image as it is.
+    private func restoredTable(_ target: OpenTarget) throws -> RestoredTable? {
+        guard job.table == .relocate else { return nil }
+        let first: (length: UInt64, digest: Digest)?
+        if let digest = map.chunkDigests?.first {
+            first = (min(ByteSize.chunk, map.imageSize), digest)
+        } else {
+            first = map.ranges.first.flatMap { range in
+                let bytes = map.bytes(of: range)
+                guard bytes.lowerBound == 0, let digest = range.digest else { return nil }
+                return (UInt64(bytes.count), digest)
+            }
+        }
+        guard let first, first.length <= Self.longestFirst else { return nil }
+        return try RestoredTable.find(
+            on: target,
+            imageSize: map.imageSize,
+            first: first.length,
+            digest: first.digest
+        )
     }
 
     /// A map of another make has ranges of any length: each is hashed in order.
     ///
     /// - Returns: bytes that had a digest.
-    private func checkRanges(_ target: OpenTarget) throws -> UInt64 {
+    private func checkRanges(_ target: OpenTarget, _ table: RestoredTable?) throws -> UInt64 {
         target.dropCache()
         let ranges = map.ranges.filter { $0.digest != nil }.map { map.bytes(of: $0) }
         let total = ranges.reduce(0) { $0 + UInt64($1.count) }
@@ -86,6 +115,14 @@ struct MapVerifyRun: Sendable {
                     Transfer(.read, buffer, count: target.padded(Int(end - start)), offset: start)
                 )
                 try target.queue.finish()
+                let whole = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<Int(end - start)])
+                if let wrong = unsafe table?.put(into: whole, at: start) {
+                    throw FlashlayerError(
+                        .verifyFailed,
+                        "\(target.path) has something left of an old partition table from byte \(start + UInt64(wrong)) on",
+                        offset: start + UInt64(wrong)
+                    )
+                }
                 let skip = Int(position - start)
                 let content = unsafe UnsafeRawBufferPointer(rebasing: buffer.bytes[skip..<Int(end - start)])
                 try unsafe check.add(content, at: position)

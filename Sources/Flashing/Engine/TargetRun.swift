@@ -26,6 +26,8 @@ struct TargetRun: Sendable {
         var hasRemovedNodes = false
         /// The image's ends were written, or may have been.
         var hasCommitted = false
+        /// The target is proved and has its table: whatever fails from here on takes neither away.
+        var isComplete = false
     }
 
     func write() {
@@ -104,6 +106,14 @@ struct TargetRun: Sendable {
                 "\(identity.path) has \(claim.size) bytes in sectors of \(sectorSize), which no image is made for"
             )
         }
+        // A stream tells what its table was made for only to who reads it.
+        if let made = image.source.facts.tableSectorSize, made != claim.logicalSectorSize {
+            throw FlashlayerError(
+                .sectorSize,
+                "the image's partition table counts in \(made) bytes, \(identity.path) in \(sectorSize)",
+                advice: "build the image for this sector size, or take another disk"
+            )
+        }
         let target = try open(claim)
         do {
             try write(to: target, claim, &course)
@@ -122,7 +132,7 @@ struct TargetRun: Sendable {
             if course.hasRemovedNodes, isOurs {
                 // From the commit on there may be a table; a target that failed keeps none. The kernel is told what is
                 // there: the old partitions where nothing was written yet.
-                if course.hasCommitted { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
+                if course.hasCommitted, !course.isComplete { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
                 _ = claim.settle()
             }
             throw failure
@@ -136,9 +146,11 @@ struct TargetRun: Sendable {
         _ claim: borrowing Claim,
         _ course: inout Course
     ) throws {
-        let ends = EndsPass(target: target)
+        let ends = EndsPass(target: target, clearsBehind: job.table == .relocate)
         try claim.confirm()
         target.dropCache()
+        // Of a stream they are known at its end.
+        let known = try image.seekable.map { try targetEnds(of: $0.ends(), target) }
         let plan = try rewritePlan(target)
         // The last moment at which the target is as it was, unless it is compared first.
         try monitor.checkCancelled()
@@ -181,8 +193,10 @@ struct TargetRun: Sendable {
             throw error
         }
         course.result.imageSize = written.imageSize
+        let final = try known ?? targetEnds(of: written.ends, target)
         if pass.isUntouched {
-            if try ends.firstDifference(written.ends) == nil {
+            if try ends.differences(final).isEmpty {
+                course.result.edits = try final.edits()
                 return try unchanged(target, written, start, &course.result)
             }
             course.result.bytesWritten += try ends.wipe(imageSize: written.imageSize)
@@ -200,7 +214,22 @@ struct TargetRun: Sendable {
         // The read-back took minutes: the table goes onto no other medium than the one that was proved.
         try claim.confirm()
         course.hasCommitted = true
-        course.result.bytesWritten += try ends.commit(written.ends, verifies: job.verifies)
+        course.result.bytesWritten += try ends.commit(final, verifies: job.verifies, repairs: job.repairs)
+        course.result.edits = try final.edits()
+        course.isComplete = true
+    }
+
+    /// What is written last, with what this target needs; says what is wrong with the image's table.
+    private func targetEnds(of image: ImageEnds, _ target: OpenTarget) throws -> TargetEnds {
+        guard job.table == .relocate else { return TargetEnds(image) }
+        let ends = try TargetEnds(
+            image,
+            size: target.size,
+            sectorSize: target.sectorSize,
+            newGUIDs: job.newGUIDs
+        )
+        for note in ends.notes { monitor.emit(.warning(note)) }
+        return ends
     }
 
     private func rewritePlan(_ target: OpenTarget) throws -> RewritePlan {
@@ -231,7 +260,7 @@ struct TargetRun: Sendable {
         result.bytesVerified = written.imageSize - skippedBytes
         result.verifySeconds = start.elapsed
         if let trusted {
-            let pass = verifyPass(target, ends: nil)
+            let pass = verifyPass(target, ends: .apart(written.ends))
             let outcome = try pass.run(.digests(trusted, imageSize: written.imageSize))
             if let first = outcome.mismatches.first { throw image.mismatch(at: first.offset) }
             result.imageDigest = try ImageDigest(chunks: trusted.all)
@@ -245,113 +274,6 @@ struct TargetRun: Sendable {
         guard job.holes == .skip, let source = image.seekable else { return 0 }
         let hasData = source.chunksWithData
         return hasData.indices.reduce(0) { $0 + (hasData[$1] ? 0 : UInt64(source.length(ofChunk: $1))) }
-    }
-
-    // MARK: - Proof
-
-    private func verify(
-        _ target: OpenTarget,
-        _ claim: borrowing Claim,
-        _ written: (ends: ImageEnds, imageSize: UInt64),
-        _ result: inout FlashResult
-    ) throws {
-        let start = ContinuousClock.now
-        try claim.confirm()
-        let pass = verifyPass(target, ends: written.ends)
-        var digests = try trusted ?? image.digests?.finish(imageSize: written.imageSize)
-        let outcome: VerifyPass.Outcome
-        if let digests {
-            outcome = try pass.run(.digests(digests, imageSize: written.imageSize))
-        } else {
-            let hashed = ChunkDigests(on: image.workers)
-            outcome = try pass.run(try reread(into: hashed))
-            digests = try hashed.finish(imageSize: written.imageSize)
-        }
-        result.bytesVerified = outcome.bytesVerified
-        result.verifySeconds = start.elapsed
-        if !outcome.mismatches.isEmpty, let digests {
-            result.chunksRepaired = try repair(outcome.mismatches, pass, written, digests, &result)
-            result.verifySeconds = start.elapsed
-        }
-        if let digests { result.imageDigest = try ImageDigest(chunks: digests.all) }
-    }
-
-    /// - Parameter ends: what is not on the target yet; nil when all is there.
-    private func verifyPass(_ target: OpenTarget, ends: ImageEnds?) -> VerifyPass {
-        let holes = job.holes == .skip ? image.seekable?.chunksWithData : nil
-        return VerifyPass(
-            target: target,
-            buffers: image.share(),
-            workers: image.workers,
-            ends: ends,
-            skipped: { index in holes.map { !$0[index] } ?? false }
-        )
-    }
-
-    private func reread(into digests: ChunkDigests) throws -> VerifyPass.Reference {
-        let feed = try ReadingPass(image.source, pool: image.readPool).onlyFeed(hashingInto: digests)
-        return .image(feed, imageSize: image.size) { _ in
-            throw FlashlayerError(.fault, "the only reader of an image was put off")
-        }
-    }
-
-    /// - Returns: how many chunks were repaired.
-    /// - Throws: `verify-failed`, `counterfeit`; `source-changed` and `digest-mismatch` where the image is to blame.
-    private func repair(
-        _ found: [Mismatch],
-        _ pass: VerifyPass,
-        _ written: (ends: ImageEnds, imageSize: UInt64),
-        _ digests: ChunkDigestList,
-        _ result: inout FlashResult
-    ) throws -> Int {
-        var mismatches = found
-        let count = Set(found.map(\.chunk)).count
-        for round in 0...job.repairs {
-            // A source that was written to in the meantime explains every difference.
-            try image.source.confirmUnchanged()
-            let writes = round < job.repairs && mismatches.count <= RepairPass.limit
-            if image.isRepeatable {
-                let isAliased = try aliased(mismatches, pass.target)
-                let repairing = RepairPass(
-                    target: pass.target,
-                    image: image,
-                    ends: written.ends,
-                    trusted: trusted
-                )
-                // Of many, a few are looked at: they may be the image's fault.
-                let few = Array(mismatches.prefix(RepairPass.limit))
-                let (known, bytes) = try repairing.run(few, writes: writes && !isAliased)
-                result.bytesWritten += bytes
-                mismatches = known + mismatches.dropFirst(RepairPass.limit)
-                if isAliased { mismatches[0].kind = .aliased }
-            }
-            guard image.isRepeatable, writes, mismatches.first?.kind != .aliased else { break }
-            try pass.target.flush()
-            let again = try pass.run(
-                .digests(digests, imageSize: written.imageSize),
-                phase: .verify,
-                only: Set(mismatches.map(\.chunk))
-            )
-            if again.mismatches.isEmpty { return count }
-            mismatches = again.mismatches
-        }
-        guard let first = mismatches.first else { return count }
-        throw FlashlayerError(
-            first.kind == .aliased ? .counterfeit : .verifyFailed,
-            first.sentence(target.path, count: mismatches.count),
-            advice: first.kind == .aliased
-                ? "it has less room than it claims; do not use it"
-                : "try another port or cable; a device that fails again is worn out",
-            offset: first.offset
-        )
-    }
-
-    /// Whether the target has another part of the image where the first wrong chunk belongs.
-    private func aliased(_ mismatches: [Mismatch], _ target: OpenTarget) throws -> Bool {
-        guard let source = image.seekable, let first = mismatches.first(where: { $0.kind != .zeroed }) else {
-            return false
-        }
-        return try AliasSearch(source: source, target: target).finds(at: first)
     }
 
     // MARK: - After a failure

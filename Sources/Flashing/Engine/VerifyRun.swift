@@ -7,6 +7,7 @@ import Digests
 import DiskImages
 import Glibc
 import Model
+import PartitionTables
 
 /// Compares one target with the image, without writing: no claim, so that a mounted disk can be checked as well.
 struct VerifyRun: Sendable {
@@ -42,7 +43,8 @@ struct VerifyRun: Sendable {
             )
         }
         let reading = try ReadingTarget(identity, job, arenas: [image.foundPool.arena], monitor)
-        let pass = VerifyPass(target: reading.open, buffers: image.share(), workers: image.workers, ends: nil)
+        let target = reading.open
+        let pass = VerifyPass(target: target, buffers: image.share(), workers: image.workers, ends: .apart(nil))
         isReady = true
         let wait = monitor.whileWaiting()
         let feed = try schedule.firstFeed(whileWaiting: wait)
@@ -51,17 +53,51 @@ struct VerifyRun: Sendable {
         )
         result.imageSize = outcome.imageSize
         result.bytesVerified = outcome.bytesVerified
-        if let first = outcome.mismatches.first {
+        guard let ends = outcome.ends else { throw FlashlayerError(.fault, "an image without an end") }
+        let expected = try targetEnds(of: ends, target)
+        let ending = EndsPass(target: target)
+        let wrong = try outcome.mismatches + ending.differences(expected, in: [.image, .table])
+        let count = Set(wrong.map(\.chunk)).count
+        if let first = wrong.min(by: { $0.offset < $1.offset }) {
             try image.source.confirmUnchanged()
             throw FlashlayerError(
                 .verifyFailed,
-                first.sentence(identity.path, count: outcome.mismatches.count),
+                first.sentence(identity.path, count: count),
+                advice: try advice(target, expected),
                 offset: first.offset
             )
         }
+        // Behind the image somebody may have written since.
+        if let first = try ending.differences(expected, in: [.cleared]).first {
+            monitor.emit(.warning("something stands behind the image, from byte \(first.offset) on"))
+        }
+        result.edits = try expected.edits()
         try mapCheck?.wait(whileWaiting: wait)
         try image.holdToMap(imageSize: outcome.imageSize)
         result.imageDigest = try image.imageDigest(size: outcome.imageSize)
+    }
+}
+
+extension VerifyRun {
+    private func targetEnds(of image: ImageEnds, _ target: OpenTarget) throws -> TargetEnds {
+        guard job.table == .relocate else { return TargetEnds(image) }
+        return try TargetEnds(image, size: target.size, sectorSize: target.sectorSize)
+    }
+
+    /// What may have become of a target that differs from its image.
+    private func advice(_ target: OpenTarget, _ expected: TargetEnds) throws -> String? {
+        if expected.isEdited, try EndsPass(target: target).differences(TargetEnds(expected.image)).isEmpty {
+            return "its partition table is the image's own, as --gpt keep or another program writes it: "
+                + "compare with --gpt keep"
+        }
+        let head = try target.read(0..<min(ImageEnds.length, target.size))
+        guard let found = PartitionList(head: head, sectorSize: target.sectorSize),
+            let wanted = PartitionList(head: expected.head, sectorSize: target.sectorSize), found != wanted
+        else { return nil }
+        return found.names != wanted.names
+            ? "its partition table has other names: a disk written with --new-guids is not the image any more"
+            : "its partition table has other partitions: a disk that was grown (--grow, or by its system at the first "
+                + "boot) is not the image any more"
     }
 }
 

@@ -7,6 +7,8 @@ import Model
 /// The two ends of a target: wiped before anything else is written, written last of all.
 struct EndsPass {
     let target: OpenTarget
+    /// What stands behind the image is zeroed as well.
+    var clearsBehind = false
 
     /// From here on no tool finds a partition table on the target, until the image's ends are committed.
     ///
@@ -34,55 +36,92 @@ struct EndsPass {
     /// Where every partition table begins: the MBR, and the header of a GPT of 512-byte sectors. Without it, what a GPT of
     /// 4096-byte sectors has behind it is no table either. One request to any device.
     private static let firstBytes: UInt64 = 4096
+    /// Where the header of a backup GPT stands.
+    private static let lastBytes: UInt64 = 4096
 
-    /// Writes the image's own ends, its first 4 KiB last of all: from that moment on the target is a disk with an image.
+    /// Writes what the target has last: the header of a backup GPT last but one, and the first 4 KiB last of all. From that
+    /// moment on the target is a disk with an image.
     ///
+    /// - Parameter repairs: how often what was read back wrong is written once more.
     /// - Returns: bytes written.
-    func commit(_ ends: ImageEnds, verifies: Bool) throws -> UInt64 {
-        let total = ends.ranges.reduce(0) { $0 + UInt64($1.count) }
+    func commit(_ ends: TargetEnds, verifies: Bool, repairs: Int = 0) throws -> UInt64 {
+        let parts = parts(of: ends)
+        let total = parts.reduce(0) { $0 + UInt64($1.range.count) }
         var meter = ProgressMeter(.commit, total: total, target.monitor)
-        // Each on its own and flushed: a device takes the requests of one transfer in any order.
-        for (range, content) in zip(ends.ranges, ends.contents).reversed() {
-            let split = min(max(Self.firstBytes, range.lowerBound), range.upperBound)
-            for part in [split..<range.upperBound, range.lowerBound..<split] where !part.isEmpty {
-                try transfer(.write, content, part, from: Int(part.lowerBound - range.lowerBound))
+        var written: UInt64 = 0
+        for round in 0...(verifies ? repairs : 0) {
+            // Each on its own and flushed: a device takes the requests of one transfer in any order.
+            for (range, region) in parts {
+                try transfer(.write, region.content, range, from: Int(range.lowerBound - region.range.lowerBound))
                 try target.flush()
-                meter.add(UInt64(part.count))
+                meter.add(UInt64(range.count))
+                written += UInt64(range.count)
             }
-        }
-        if verifies {
+            guard verifies else { break }
             target.dropCache()
-            if let offset = try firstDifference(ends) {
+            guard let wrong = try differences(ends).first else { break }
+            guard round < repairs else {
                 throw FlashlayerError(
                     .verifyFailed,
-                    "\(target.path) differs from the image from byte \(offset) on, in what was written last",
-                    offset: offset
+                    "\(target.path) differs from the image from byte \(wrong.offset) on, in what was written last",
+                    offset: wrong.offset
                 )
             }
+            _ = try wipe(imageSize: ends.image.ranges.last?.upperBound)
         }
         meter.finish()
-        return total
+        return written
     }
 
-    /// Compares the image's ends with what the target has there.
-    ///
-    /// - Returns: the first byte that differs, from the start; nil when both are the same.
-    func firstDifference(_ ends: ImageEnds) throws -> UInt64? {
-        for (range, content) in zip(ends.ranges, ends.contents) {
-            let found = AlignedBuffer(count: content.count)
-            try transfer(.read, found, range)
-            // The rest of the last sector is zero.
-            let position = (0..<target.padded(range.count)).first { unsafe content.bytes[$0] != found.bytes[$0] }
-            if let position { return range.lowerBound + UInt64(position) }
+    /// What is written, in this order: what no tool looks at before the rest is there comes first.
+    private func parts(of ends: TargetEnds) -> [(range: Range<UInt64>, region: TargetEnds.Region)] {
+        let size = target.size
+        let cuts = [min(Self.firstBytes, size), max(min(Self.firstBytes, size), size - min(size, Self.lastBytes))]
+        let bounds = [0] + cuts + [UInt64.max]
+        // What is cleared was zeroed before all the rest.
+        let parts = ends.regions.filter { $0.kind != .cleared }.flatMap { region in
+            zip(bounds, bounds.dropFirst()).map { region.range.clamped(to: $0..<$1) }.filter { !$0.isEmpty }
+                .map { (range: $0, region: region) }
         }
-        return nil
+        func rank(_ part: (range: Range<UInt64>, region: TargetEnds.Region)) -> Int {
+            if part.range.lowerBound < cuts[0] { return 4 }
+            if part.range.lowerBound >= cuts[1] { return 3 }
+            if part.region.kind == .table { return 0 }
+            return part.region.range.lowerBound == 0 ? 2 : 1
+        }
+        return parts.sorted { (rank($0), $0.range.lowerBound) < (rank($1), $1.range.lowerBound) }
+    }
+
+    /// Compares what was written last with what the target has there, and with what is cleared.
+    ///
+    /// - Returns: the first difference in each region; in the order of their places.
+    func differences(
+        _ ends: TargetEnds,
+        in kinds: Set<TargetEnds.Region.Kind> = [.image, .table, .cleared]
+    ) throws -> [Mismatch] {
+        try ends.regions.filter { kinds.contains($0.kind) }.compactMap { region in
+            let found = AlignedBuffer(count: region.content.count)
+            try transfer(.read, found, region.range)
+            // The rest of the last sector is zero.
+            let count = target.padded(region.range.count)
+            return unsafe Mismatch(
+                wanted: UnsafeRawBufferPointer(rebasing: region.content.bytes[..<count]),
+                found: UnsafeRawBufferPointer(rebasing: found.bytes[..<count]),
+                at: region.range.lowerBound
+            )
+        }
     }
 
     private func imageTail(_ imageSize: UInt64, before tail: Range<UInt64>) -> [Range<UInt64>] {
-        ImageEnds(imageSize: imageSize).ranges.dropFirst().map { range in
+        let own = ImageEnds(imageSize: imageSize).ranges.dropFirst().map { range in
             let end = min(range.upperBound.roundedUp(to: target.sectorSize), tail.lowerBound)
             return min(range.lowerBound, end)..<end
         }
+        guard clearsBehind else { return own }
+        return own
+            + TargetEnds.cleared(imageSize: imageSize, size: target.size, sectorSize: target.sectorSize).map { range in
+                range.clamped(to: 0..<tail.lowerBound)
+            }
     }
 
     private func zero(_ ranges: [Range<UInt64>]) throws -> UInt64 {

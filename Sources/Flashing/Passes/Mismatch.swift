@@ -45,6 +45,14 @@ struct Mismatch: Sendable, Equatable {
     ///
     /// - Returns: nil when both are the same.
     init?(wanted: UnsafeRawBufferPointer, found: UnsafeRawBufferPointer, of chunk: Chunk) {
+        unsafe self.init(wanted: wanted, found: found, at: chunk.offset)
+    }
+
+    /// Compares what belongs to a place of the target with what it has there.
+    ///
+    /// - Parameter start: of both, on the target, in bytes.
+    /// - Returns: nil when both are the same.
+    init?(wanted: UnsafeRawBufferPointer, found: UnsafeRawBufferPointer, at start: UInt64) {
         guard let position = unsafe Self.firstDifference(wanted, found) else { return nil }
         let sector = position / 512 * 512
         let end = min(sector + 512, wanted.count)
@@ -56,7 +64,8 @@ struct Mismatch: Sendable, Equatable {
         }
         // A sector of other content differs in half of its bits.
         let kind: Kind = bits <= 64 ? .flipped : isZero ? .zeroed : .stale
-        self.init(chunk: chunk.index, offset: chunk.offset + UInt64(position), kind: kind)
+        let offset = start + UInt64(position)
+        self.init(chunk: Int(offset / ByteSize.chunk), offset: offset, kind: kind)
     }
 
     private static func firstDifference(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Int? {

@@ -5,6 +5,7 @@ import Digests
 import DiskImages
 import Glibc
 import Model
+import PartitionTables
 import Synchronization
 
 /// Reads the whole of what the image covers back from the target, holes included, and compares every byte.
@@ -17,11 +18,22 @@ struct VerifyPass {
         case digests(ChunkDigestList, imageSize: UInt64)
     }
 
+    /// How the parts are looked at that are written last.
+    enum Ends {
+        /// They are not on the target yet, and it must hold zeros there.
+        case withheld(ImageEnds)
+        /// They are compared apart, by `EndsPass`, with the table edits in them. Nil where the end of the image tells them.
+        case apart(ImageEnds?)
+        /// They were edited, and are turned back into what the image has, which its digests prove.
+        case restored(RestoredTable)
+        /// As all the rest.
+        case whole
+    }
+
     let target: OpenTarget
     let buffers: ChunkShare
     let workers: WorkerThreads
-    /// The parts that are not on the target yet, where it must hold zeros; nil when all is there.
-    let ends: ImageEnds?
+    let ends: Ends
     /// Chunks that were left as they were.
     var skipped: (Int) -> Bool = { _ in false }
 
@@ -29,6 +41,8 @@ struct VerifyPass {
         var mismatches: [Mismatch] = []
         var bytesVerified: UInt64 = 0
         var imageSize: UInt64 = 0
+        /// Of an image that was read.
+        var ends: ImageEnds?
     }
 
     /// - Parameter only: the chunks to read; nil for all.
@@ -62,7 +76,7 @@ struct VerifyPass {
             let found = try reading.buffer(index, lengths(index))
             let expected = digests[index]
             try reading.read(found) { [ends] mismatches in
-                mismatches.note(endsFault: ends?.put(into: found), found)
+                mismatches.note(endsFault: ends.put(into: found), found)
                 if found.length == Int(ByteSize.chunk), expected == zeros {
                     mismatches.add(Mismatch(zeros: found))
                 } else if try unsafe SHA256.digest(of: found.content) != expected {
@@ -90,9 +104,10 @@ struct VerifyPass {
             case .detached(let index):
                 feed.close()
                 feed = try next(index)
-            case .end(_, let size):
+            case .end(let ends, let size):
                 var outcome = try reading.finish()
                 outcome.imageSize = size
+                outcome.ends = ends
                 return outcome
             case .nothingYet: try reading.wait()
             }
@@ -110,7 +125,8 @@ struct VerifyPass {
         if let wanted = piece.chunk {
             let found = try reading.buffer(wanted.index, wanted.length)
             try reading.read(found) { [ends] mismatches in
-                mismatches.note(endsFault: ends?.put(into: found), found)
+                unsafe ends.blank(found, outside: piece.body, with: wanted.content)
+                mismatches.note(endsFault: ends.put(into: found), found)
                 mismatches.add(unsafe Mismatch(wanted: wanted.content, found: found.content, of: wanted))
             }
             return
@@ -118,7 +134,10 @@ struct VerifyPass {
         for index in piece.chunks where !skipped(index) {
             let start = UInt64(index) * ByteSize.chunk
             let found = try reading.buffer(index, Int(min(ByteSize.chunk, piece.range.upperBound - start)))
-            try reading.read(found) { mismatches in mismatches.add(Mismatch(zeros: found)) }
+            try reading.read(found) { [ends] mismatches in
+                unsafe ends.blank(found, outside: piece.body, with: nil)
+                mismatches.add(Mismatch(zeros: found))
+            }
         }
     }
 
@@ -207,16 +226,37 @@ struct VerifyPass {
     }
 }
 
-extension ImageEnds {
-    /// What is not committed yet is put in its place, once it is sure that zeros stand there.
+extension VerifyPass.Ends {
+    /// Puts the image's own bytes where the target does not have them, or not yet.
     ///
     /// - Parameter found: read from the target, and ours alone until it is checked.
-    /// - Returns: where other bytes than zeros stand: the first such byte of the chunk.
+    /// - Returns: where other bytes stand than have to until then: the first such byte of the chunk.
     fileprivate func put(into found: Chunk) -> Int? {
-        unsafe fill(
-            into: UnsafeMutableRawBufferPointer(rebasing: found.buffer.mutableBytes[..<found.length]),
-            at: found.offset
-        )
+        let content = unsafe UnsafeMutableRawBufferPointer(rebasing: found.buffer.mutableBytes[..<found.length])
+        switch self {
+        case .withheld(let ends): return unsafe ends.fill(into: content, at: found.offset)
+        case .apart(let ends):
+            _ = unsafe ends?.fill(into: content, at: found.offset)
+            return nil
+        case .restored(let table): return unsafe table.put(into: content, at: found.offset)
+        case .whole: return nil
+        }
+    }
+
+    /// Where the image is read beside the target: what is compared apart counts as right here.
+    ///
+    /// - Parameter wanted: what the image has; nil for zeros.
+    fileprivate func blank(_ found: Chunk, outside body: [Range<UInt64>], with wanted: UnsafeRawBufferPointer?) {
+        guard case .apart = self else { return }
+        let whole = found.offset..<(found.offset + UInt64(found.length))
+        var position = whole.lowerBound
+        let parts = body.map { $0.clamped(to: whole) }.filter { !$0.isEmpty }
+        for part in parts + [whole.upperBound..<whole.upperBound] {
+            for index in Int(position - whole.lowerBound)..<Int(part.lowerBound - whole.lowerBound) {
+                unsafe found.buffer.mutableBytes[index] = unsafe wanted?[index] ?? 0
+            }
+            position = part.upperBound
+        }
     }
 }
 
