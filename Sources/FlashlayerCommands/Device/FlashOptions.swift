@@ -41,6 +41,7 @@ struct FlashOptions: ParsableArguments, Sendable {
     )
     var repairs = 1
 
+    @OptionGroup var table: TableWritingOptions
     @OptionGroup var engine: EngineOptions
 
     func validate() throws {
@@ -63,6 +64,7 @@ struct FlashOptions: ParsableArguments, Sendable {
         job.holes = holes.value
         job.repairs = repairs
         job.timeout = engine.timeout
+        table.apply(to: &job)
         return job
     }
 }

@@ -105,6 +105,12 @@ enum FlashRecord {
         }
     }
 
+    struct Edit: Encodable {
+        let offset: UInt64
+        let length: UInt64
+        let sha256: Digest
+    }
+
     struct Finished: Encodable {
         let target: String
         let result: FlashResult.Verdict
@@ -112,6 +118,8 @@ enum FlashRecord {
         let bytesVerified: UInt64
         let chunksRepaired: Int
         @Nullable var imageDigest: ImageDigest?
+        /// Where the target holds something else than the image, or was cleared behind it.
+        let edits: [Edit]
         let writeSeconds: Double
         let verifySeconds: Double
         @Nullable var error: Failure?
@@ -123,6 +131,7 @@ enum FlashRecord {
             bytesVerified = result.bytesVerified
             chunksRepaired = result.chunksRepaired
             imageDigest = result.imageDigest
+            edits = result.edits.map { Edit(offset: $0.offset, length: $0.length, sha256: $0.sha256) }
             writeSeconds = (result.writeSeconds * 1000).rounded() / 1000
             verifySeconds = (result.verifySeconds * 1000).rounded() / 1000
             error = result.error.map(Failure.init)

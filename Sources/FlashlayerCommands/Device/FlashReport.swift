@@ -38,6 +38,7 @@ struct FlashReport: Encodable {
         @Nullable var verifyBytesPerSecond: UInt64?
         let chunksRepaired: Int
         @Nullable var imageDigest: ImageDigest?
+        let edits: [FlashRecord.Edit]
         @Nullable var error: FlashRecord.Failure?
 
         init(path: String, _ found: ChosenTarget?, _ result: FlashResult?) {
@@ -60,6 +61,7 @@ struct FlashReport: Encodable {
             verifyBytesPerSecond = Self.rate(finished.bytesVerified, finished.verifySeconds)
             chunksRepaired = finished.chunksRepaired
             imageDigest = finished.imageDigest
+            edits = finished.edits
             error = finished.error
         }
 

@@ -13,7 +13,10 @@ struct Verify: Operation {
         discussion: """
             Reads everything that the image covers back from the medium, holes included. Exit status 0 when all of it \
             is there, 74 when it is not. A disk that has been booted has changed: its file systems write. Where the \
-            image is not at hand, its block map is enough; what that does not list is not looked at.
+            image is not at hand, its block map is enough; what that does not list is not looked at. On a \
+            disk larger than the image the GPT's backup has to stand at the end of the disk, as 'flashlayer write' puts \
+            it; --gpt keep compares with the image's table as it is. A disk that was grown or renamed (--grow, \
+            --new-guids) is not the image any more.
 
               flashlayer verify kiosk.qcow2 /dev/sdb
               flashlayer verify kiosk.bmap /dev/sdb /dev/sdc
@@ -27,6 +30,7 @@ struct Verify: Operation {
     @Argument(help: TargetHelp.reading)
     var targets: [String]
 
+    @OptionGroup var table: TableOptions
     @OptionGroup var engine: EngineOptions
     @OptionGroup var source: ImageOptions
     @OptionGroup var common: CommonOptions
@@ -41,6 +45,7 @@ struct Verify: Operation {
             let targets = try await run.find()
             var job = FlashJob(mode: .verify, image: image.reference, targets: targets.map(\.target))
             job.timeout = engine.timeout
+            job.table = table.gpt.value
             try await run.run(job, image, targets)
         }
     }

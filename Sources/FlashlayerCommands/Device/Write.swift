@@ -13,7 +13,9 @@ struct Write: Operation {
             The disks are checked first ('flashlayer devices --all' shows how), then you type their names. The image's \
             content is told by its first bytes, never by its name. Both ends of a disk are wiped first and written last, \
             so that an interrupted disk never looks like a good one. After the write everything is read back from the \
-            medium, holes included. A write that was interrupted is done again by the same command, which goes on where \
+            medium, holes included. On a disk larger than the image the backup of a GPT goes to the end of \
+            the disk, and what is left of older tables and RAID members behind the image is cleared. A write that was \
+            interrupted is done again by the same command, which goes on where \
             the disk already holds the image.
 
               flashlayer write kiosk.qcow2 /dev/sdb
