@@ -25,7 +25,9 @@ package struct ImageDigest: Hashable, Sendable {
 
     /// The digest of `length` zero bytes.
     package static func zeros(_ length: UInt64) throws -> Digest {
-        try SHA256.digest(of: [UInt8](repeating: 0, count: Int(length)))
+        var hash = try SHA256()
+        hash.updateZeros(length)
+        return hash.finish()
     }
 }
 

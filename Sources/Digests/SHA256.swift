@@ -39,11 +39,11 @@ package struct SHA256: ~Copyable {
     }
 
     package mutating func updateZeros(_ count: UInt64) {
-        let zeros = [UInt8](repeating: 0, count: Int(min(count, 1 << 20)))
+        let zeros = unsafe AlignedBuffer.zeros.bytes
         var rest = count
         while rest > 0 {
             let length = Int(min(rest, UInt64(zeros.count)))
-            unsafe zeros.withUnsafeBytes { unsafe update(UnsafeRawBufferPointer(rebasing: $0[..<length])) }
+            unsafe update(UnsafeRawBufferPointer(rebasing: zeros[..<length]))
             rest -= UInt64(length)
         }
     }

@@ -24,8 +24,11 @@ package final class AlignedBuffer: @unchecked Sendable {
 
     package init(count: Int) {
         self.count = Int(UInt64(count).roundedUp(to: UInt64(Self.alignment)))
-        unsafe start = .allocate(byteCount: self.count, alignment: Self.alignment)
-        unsafe memset(start, 0, self.count)
+        // Straight from the kernel, and back: malloc(3) keeps what many threads have freed, a heap for each.
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS
+        let pages = unsafe mmap(nil, max(self.count, Self.alignment), PROT_READ | PROT_WRITE, flags, -1, 0)
+        guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { fatalError("no memory: \(Errno.current)") }
+        unsafe start = pages
         arena = nil
         isFilePages = false
     }
@@ -57,11 +60,7 @@ package final class AlignedBuffer: @unchecked Sendable {
     }
 
     deinit {
-        if isFilePages {
-            unsafe munmap(start, count)
-        } else if arena == nil {
-            unsafe start.deallocate()
-        }
+        if arena == nil { unsafe munmap(start, max(count, Self.alignment)) }
     }
 
     // SAFETY: the memory lives as long as this object; callers keep the object for as long as they use the pointers.

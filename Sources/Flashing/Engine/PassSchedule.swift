@@ -13,6 +13,7 @@ final class PassSchedule: Sendable {
         var expected: Int
         var first: ReadingPass?
         var hasBegun = false
+        var hasEnded = false
         var firstReady: ContinuousClock.Instant?
         /// The pass of those that fell behind, while it runs.
         var later: ReadingPass?
@@ -23,6 +24,9 @@ final class PassSchedule: Sendable {
     private let image: JobImage
     /// How long the first ones wait for the others.
     private let patience: Duration
+    /// How long those that fell behind wait for the end of the first pass. What is unpacked has a dictionary of up to
+    /// 128 MiB in each pass; but a target that hangs may keep the first one from ending.
+    private let firstPatience: Duration
     private let laterPool = ChunkPool(chunks: 4)
     private let state: Monitor<State>
 
@@ -30,6 +34,7 @@ final class PassSchedule: Sendable {
     ///   long for everybody, and then leaves out whoever is stuck.
     init(_ image: JobImage, targets: Int, timeout: Int) {
         self.image = image
+        firstPatience = image.seekable == nil ? .seconds(10) : .zero
         patience = image.isRepeatable ? .seconds(5) : .seconds(timeout + 5)
         state = Monitor(State(expected: targets))
     }
@@ -54,7 +59,9 @@ final class PassSchedule: Sendable {
                 let waited = state.firstReady.map { ContinuousClock.now - $0 } ?? .zero
                 if !state.hasBegun, state.expected == 0 || waited >= self.patience {
                     state.hasBegun = true
-                    try state.first?.begin(hashingInto: self.image.digests)
+                    try state.first?.begin(hashingInto: self.image.digests) { [weak self] in
+                        self?.state.update { $0.hasEnded = true }
+                    }
                 }
                 return state.hasBegun
             }
@@ -89,11 +96,13 @@ final class PassSchedule: Sendable {
                 if let mine = state.waiting.firstIndex(of: index) { state.waiting.remove(at: mine) }
             }
         }
+        let start = ContinuousClock.now
         while true {
             let feed = try state.update { state -> Feed? in
                 if let feed = state.later?.join(from: index, looksInside: looksInside) { return feed }
                 // One at a time: that bounds the memory. The next one starts where the last of those who wait is.
-                guard state.later == nil else { return nil }
+                let isFirstOver = state.hasEnded || ContinuousClock.now - start > self.firstPatience
+                guard state.later == nil, isFirstOver else { return nil }
                 let start = state.waiting.min() ?? index
                 let pass = self.pass(from: start, pool: self.laterPool)
                 let feed = pass.join(from: index, looksInside: looksInside)
@@ -103,7 +112,7 @@ final class PassSchedule: Sendable {
             }
             if let feed { return feed }
             try whileWaiting()
-            _ = state.wait(upTo: .milliseconds(50)) { $0.later == nil ? () : nil }
+            _ = state.wait(upTo: .milliseconds(50)) { $0.later == nil && $0.hasEnded ? () : nil }
         }
     }
 
