@@ -103,7 +103,19 @@ final class Console: Sendable {
 
     /// The answer of a command: standard output, always.
     static func answer(_ text: String) {
-        write(text + "\n", to: 1)
+        guard let error = write(text + "\n", to: 1) else { return }
+        // Only the first counts; whoever has gone away does not miss the rest.
+        if error.value != EPIPE { unanswered.withLock { $0 = $0 ?? error } }
+    }
+
+    private static let unanswered = Mutex<Errno?>(nil)
+
+    /// Whether the answer has arrived: a list that was cut off by a full disk must not look like a whole one.
+    ///
+    /// - Throws: `no-space`, `cannot-create`.
+    static func checkAnswer() throws {
+        guard let error = unanswered.withLock({ $0 }) else { return }
+        throw FlashlayerError.system("write to standard output", error, code: .cannotCreate)
     }
 
     /// The last word of a program that failed.
@@ -147,13 +159,16 @@ final class Console: Sendable {
         return (width - 1, failed || size.ws_row == 0 ? 24 : Int(size.ws_row))
     }
 
-    static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) {
+    /// - Returns: why not all of it could be written; nil when it was.
+    @discardableResult
+    static func write(_ text: some StringProtocol, to descriptor: Int32 = 2) -> Errno? {
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return }
+            guard count > 0 else { return .current }
             bytes = bytes.dropFirst(count)
         }
+        return nil
     }
 }

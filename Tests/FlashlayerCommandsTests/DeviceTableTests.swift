@@ -44,12 +44,53 @@ struct DeviceTableTests {
         machine.content("sdb", DiskContent(superblock: .init(type: "crypto_LUKS", label: name)))
         let disk = try machine.inventory().disk(at: "/dev/sdb")
         let lines = DeviceTable([disk], withReasons: true).lines
-        #expect(lines.count == 3)
-        for line in lines.prefix(2) { #expect(line.count <= 100) }
+        // Evidence that no line has room for goes on below itself.
+        if name.count < 80 { #expect(lines.count == 3) }
+        for line in lines { #expect(TerminalColumns.of(line) <= 100) }
         let hidden = lines.joined().unicodeScalars.filter { scalar in
             [.control, .format, .lineSeparator, .paragraphSeparator].contains(scalar.properties.generalCategory)
         }
         #expect(hidden.isEmpty)
+    }
+
+    @Test(
+        "letters that are wide, or sit on others, do not push a line beyond 100 columns, nor a column out of place",
+        arguments: [
+            String(repeating: "漢字", count: 30), String(repeating: "e\u{301}\u{323}", count: 60),
+            "ｆｕｌｌ　ｗｉｄｔｈ　ｎａｍｅ　ｏｆ　ａ　ｄｉｓｋ",
+            "한국어 디스크 이름이 길다", "👩‍💻🇩🇪✔️ stick", "שלום עולם", "קובץ\u{202E}x",
+        ]
+    )
+    func wide(name: String) throws {
+        let machine = try FakeMachine.plain()
+        try machine.write(name, "/sys/class/block/sdb/device/model")
+        try machine.write(name, "/sys/class/block/sdb/serial")
+        machine.content("sdb", DiskContent(superblock: .init(type: "ext4", label: name)))
+        let lines = DeviceTable(try machine.inventory().disks(), withReasons: true).lines
+        for line in lines { #expect(TerminalColumns.of(line) <= 100, "\(line)") }
+        let start = { (line: String, word: String) in
+            line.firstRange(of: word).map { TerminalColumns.of(String(line[..<$0.lowerBound])) }
+        }
+        let heading = try #require(start(lines[0], "STATE"))
+        #expect(start(try #require(lines.last), "ready") == heading)
+    }
+
+    @Test("evidence that is longer than a line goes on below itself")
+    func longEvidence() throws {
+        let machine = try FakeMachine.plain()
+        try machine.loop("loop0", "7:0", over: "/srv/" + String(repeating: "long name/", count: 20) + "漢字.img")
+        let lines = DeviceTable(try machine.inventory().disks(), withReasons: true).lines
+        #expect(lines.contains { $0.hasPrefix("    virtual: it is a loop device over /srv/long") })
+        for line in lines { #expect(TerminalColumns.of(line) <= 100, "\(line)") }
+    }
+
+    @Test(
+        "columns of a terminal",
+        arguments: [("abc", 3), ("漢", 2), ("e\u{301}", 1), ("각", 2), ("✔️", 2), ("", 0), ("ﬀ", 1)]
+    )
+    func columns(text: String, width: Int) {
+        #expect(TerminalColumns.of(text) == width)
+        #expect(TerminalColumns.of(TerminalColumns.fit(text + text + "xyz", 4)) == 4)
     }
 
     @Test("what would lift the refusals is written out")

@@ -4,9 +4,8 @@
 import BlockDevices
 import Model
 
-/// Disks as lines of at most 100 columns.
+/// Disks as lines of at most 100 columns, whatever they call themselves.
 struct DeviceTable {
-    private static let width = 100
     private static let headings = ["DEVICE", "SIZE", "BY", "MODEL", "SERIAL", "CONTENTS", "STATE"]
     /// The room of each column at most, before the state.
     private static let limits = [20, 8, 8, 20, 12, 60]
@@ -16,8 +15,10 @@ struct DeviceTable {
 
     let lines: [String]
 
-    /// - Parameter withReasons: a line of evidence below a disk for each refusal.
-    init(_ disks: [Disk], withReasons: Bool) {
+    /// - Parameters:
+    ///   - withReasons: a line of evidence below a disk for each refusal.
+    ///   - width: columns.
+    init(_ disks: [Disk], withReasons: Bool, width: Int = 100) {
         let rows = disks.map { disk in
             [
                 disk.path, disk.size == 0 ? "-" : ByteSize.describe(disk.size), disk.transport.rawValue, disk.name,
@@ -26,9 +27,9 @@ struct DeviceTable {
         }
         let table = [Self.headings] + rows
         var widths = Self.limits.enumerated().map { column, limit in
-            min(limit, table.map { $0[column].count }.max() ?? 0)
+            min(limit, table.map { TerminalColumns.of($0[column]) }.max() ?? 0)
         }
-        let left = { Self.width - widths.reduce(0) { $0 + $1 + Self.gap.count } }
+        let left = { width - widths.reduce(0) { $0 + $1 + Self.gap.count } }
         // The state says what to do: what does not fit in its line goes on in the next one.
         let needed = disks.map { $0.state.joined(separator: " ").count }.max() ?? 0
         for (column, keeps) in Self.yielding {
@@ -36,38 +37,42 @@ struct DeviceTable {
         }
         let states = left()
         let print = { (row: [String], state: [String]) in
-            let start = zip(row, widths).map { Self.fit($0, $1) + Self.gap }.joined()
-            let indent = String(repeating: " ", count: start.count)
+            let start = zip(row, widths).map { TerminalColumns.fit($0, $1) + Self.gap }.joined()
+            let indent = String(repeating: " ", count: TerminalColumns.of(start))
             return Self.wrapped(state, states).enumerated().map { ($0 == 0 ? start : indent) + $1 }
         }
         lines =
             print(Self.headings.dropLast(), Self.headings.suffix(1))
             + zip(disks, rows).flatMap { disk, row in
-                print(row, disk.state) + (withReasons ? disk.refusals.flatMap { Self.reason($0) } : [])
+                print(row, disk.state) + (withReasons ? disk.refusals.flatMap { Self.reason($0, width) } : [])
             }
     }
 
-    /// One line for each thing that was seen.
-    private static func reason(_ refusal: Refusal) -> [String] {
+    /// One line for each thing that was seen; what finds no room goes on below itself.
+    private static func reason(_ refusal: Refusal, _ width: Int) -> [String] {
         let seen = Printable.line(refusal.evidence).split(separator: "; ")
-        return seen.enumerated().map { index, part in
-            index == 0 ? "    \(refusal.code.rawValue): \(part)" : "      \(part)"
+        return seen.enumerated().flatMap { index, part in
+            let words = (index == 0 ? "\(refusal.code.rawValue): \(part)" : String(part)).split(separator: " ")
+            return wrapped(words.map(String.init), width - 8).enumerated().map { line, text in
+                (index == 0 && line == 0 ? "    " : line == 0 ? "      " : "        ") + text
+            }
         }
     }
 
-    private static func fit(_ text: String, _ width: Int) -> String {
-        guard text.count > width else { return text + String(repeating: " ", count: width - text.count) }
-        return text.prefix(max(0, width - 1)) + "…"
-    }
-
-    /// Lines of whole words.
+    /// Lines of whole words; a word that is longer than a line is broken.
     private static func wrapped(_ words: [String], _ width: Int) -> [String] {
         words.reduce(into: []) { lines, word in
-            if let last = lines.last, last.count + 1 + word.count <= width {
+            var word = word
+            if let last = lines.last, TerminalColumns.of(last) + 1 + TerminalColumns.of(word) <= width {
                 lines[lines.count - 1] = "\(last) \(word)"
-            } else {
-                lines.append(word)
+                return
             }
+            while TerminalColumns.of(word) > width {
+                let part = TerminalColumns.prefix(of: word, max(2, width))
+                lines.append(part)
+                word = String(word.dropFirst(part.count))
+            }
+            if !word.isEmpty || lines.isEmpty { lines.append(word) }
         }
     }
 }

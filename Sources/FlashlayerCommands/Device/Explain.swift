@@ -48,7 +48,7 @@ struct Explain: Operation {
         let allowed = try Set(allow.map { try Rule.allowance($0) })
         let choice = try DiskChoice(device)
         var isKnown: ImageChoice?
-        if let image { isKnown = try await ImageChoice.open(image, ImageOptions(), console) }
+        if let image { isKnown = try await ImageChoice.open(image, try .unset, console) }
         let request = WriteRequest(
             imageSize: isKnown?.facts.size,
             tableSectorSize: isKnown?.facts.tableSectorSize,

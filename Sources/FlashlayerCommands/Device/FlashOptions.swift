@@ -129,6 +129,11 @@ struct ImageOptions: ParsableArguments, Sendable {
         guard bmap == nil || !skipsMap else { throw ValidationError("--bmap and --no-bmap exclude each other") }
     }
 
+    /// As on a command line that gives none of them. What was not parsed cannot be read.
+    static var unset: ImageOptions {
+        get throws { try parse([]) }
+    }
+
     func reference(_ location: String) -> ImageReference {
         let map: ImageReference.BlockMapChoice = bmap.map { .file($0) } ?? (skipsMap ? .none : .beside)
         return ImageReference(location, sha256: sha256, blockMap: map)

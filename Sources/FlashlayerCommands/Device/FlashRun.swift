@@ -61,9 +61,9 @@ struct FlashRun: Sendable {
     /// The image that is written, or that the targets are compared with.
     ///
     /// - Throws: `not-found`, `bad-image`, `digest-mismatch`, `unavailable`, `usage`.
-    func open(_ name: String, _ options: ImageOptions = ImageOptions()) async throws -> ImageChoice {
+    func open(_ name: String, _ options: ImageOptions? = nil) async throws -> ImageChoice {
         reporter.named(name)
-        let image = try await ImageChoice.open(name, options, console)
+        let image = try await ImageChoice.open(name, try options ?? .unset, console)
         reporter.opened(image)
         if let report, report.isOne(of: image.files) {
             throw FlashlayerError(
