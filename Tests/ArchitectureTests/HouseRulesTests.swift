@@ -16,7 +16,8 @@ struct HouseRulesTests {
     func licence() throws {
         let code = try Checkout.files(["Sources", "Tests"], suffixes: [".swift", ".h", ".c", ".modulemap"])
         let scripts =
-            ["Makefile", ".ci/run", ".ci/install-dependencies", "examples/demo"] + (try Checkout.files(["Benchmarks"]))
+            ["Makefile", ".ci/run", ".ci/install-dependencies", "examples/demo"]
+            + (try Checkout.files(["Benchmarks", "udev-rules", "systemd"]))
         for file in code + scripts + ["Package.swift"] {
             let head = try Checkout.lines(file).prefix(4).map { $0.drop { "#/ ".contains($0) } }
             #expect(head.contains("SPDX-License-Identifier: Apache-2.0"), "\(file)")

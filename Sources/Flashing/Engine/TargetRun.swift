@@ -148,6 +148,7 @@ struct TargetRun: Sendable {
     ) throws {
         let ends = EndsPass(target: target, clearsBehind: job.table == .relocate)
         try claim.confirm()
+        WrittenMark.leave(on: claim.identity)
         target.dropCache()
         // Of a stream they are known at its end.
         let known = try image.seekable.map { try targetEnds(of: $0.ends(), target) }
