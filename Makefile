@@ -15,7 +15,7 @@ DESTDIR ?=
 RELEASE = .build/release
 SWIFT_BUILD = "$(SWIFT)" build -j $(JOBS) -c release --static-swift-stdlib
 
-.PHONY: all deps build docs demo test bench bench-deps lint format install uninstall clean swift-present
+.PHONY: all deps build docs demo test bench bench-deps lint format install install-files uninstall clean swift-present
 
 all: build
 
@@ -60,23 +60,40 @@ lint: swift-present
 format: swift-present
 	"$(SWIFT)" format --in-place --recursive Sources Tests Package.swift
 
-install: build
+# Where udev and systemd-tmpfiles look, below /usr and below /usr/local.
+UDEV_RULES = $(DESTDIR)$(PREFIX)/lib/udev/rules.d
+TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+BASH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+FISH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+MANUAL = $(DESTDIR)$(PREFIX)/share/man/man1
+
+install: build install-files
+
+# What is built already, such as by an ordinary user: make && sudo make install-files.
+install-files:
 	install -D -m 755 $(RELEASE)/flashlayer $(DESTDIR)$(PREFIX)/bin/flashlayer
 	install -D -m 755 $(RELEASE)/flashlayer-builder $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder
-	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-	$(RELEASE)/flashlayer --generate-completion-script bash \
-		> $(DESTDIR)$(PREFIX)/share/bash-completion/completions/flashlayer
-	$(RELEASE)/flashlayer --generate-completion-script zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flashlayer
-	$(RELEASE)/flashlayer --generate-completion-script fish \
-		> $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flashlayer.fish
+	install -D -m 644 udev-rules/85-flashlayer.rules $(UDEV_RULES)/85-flashlayer.rules
+	install -D -m 644 systemd/flashlayer.conf $(TMPFILES)/flashlayer.conf
+	install -d $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL)
+	$(RELEASE)/flashlayer --generate-completion-script bash > $(BASH_COMPLETIONS)/flashlayer
+	$(RELEASE)/flashlayer --generate-completion-script zsh > $(ZSH_COMPLETIONS)/_flashlayer
+	$(RELEASE)/flashlayer --generate-completion-script fish > $(FISH_COMPLETIONS)/flashlayer.fish
+	$(RELEASE)/flashlayer _manual $(MANUAL)
+	chmod 644 $(MANUAL)/flashlayer*.1
+	@$(call tell_services)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/flashlayer $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flashlayer \
-		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flashlayer \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flashlayer.fish
+		$(UDEV_RULES)/85-flashlayer.rules $(TMPFILES)/flashlayer.conf $(BASH_COMPLETIONS)/flashlayer \
+		$(ZSH_COMPLETIONS)/_flashlayer $(FISH_COMPLETIONS)/flashlayer.fish $(MANUAL)/flashlayer.1 $(MANUAL)/flashlayer-*.1
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/flashlayer 2>/dev/null
+	@$(call tell_services)
+
+# Not where files are only put together for a package.
+tell_services = test -n "$(DESTDIR)" || { \
+	systemd-tmpfiles --create flashlayer.conf 2>/dev/null; udevadm control --reload 2>/dev/null; true; }
 
 clean:
 	rm -rf .build

@@ -28,7 +28,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             'flashlayer <command> --help' says more of each command.
             """,
         version: Version.string,
-        subcommands: [EngineCommand.self, RulesCommand.self],
+        subcommands: [EngineCommand.self, RulesCommand.self, ManualCommand.self],
         groupedSubcommands: [
             CommandGroup(name: "The main job", subcommands: [BuildAndWrite.self]),
             CommandGroup(
@@ -49,6 +49,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
     package static func runAndExit() async -> Never {
         // Whoever reads us or is read by us may go away; the write that fails then says so.
         signal(SIGPIPE, SIG_IGN)
+        occupyStandardDescriptors()
         let arguments = Array(CommandLine.arguments.dropFirst())
         do {
             var command = try parse(arguments)
@@ -57,13 +58,35 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            try Console.checkAnswer()
             Glibc.exit(0)
         } catch {
-            // Help, the version, a completion script: an answer, not a failure.
-            if exitCode(for: error) == .success { exit(withError: error) }
-            let error = FlashlayerError(wrapping: error)
+            let error = FlashlayerError(wrapping: answered(error) ?? error)
             Console.report(error)
             Glibc.exit(error.code.exitStatus)
+        }
+    }
+
+    /// Help, the version, a completion script: an answer, not a failure.
+    ///
+    /// - Returns: what became of the answer; nil when the error is none.
+    private static func answered(_ error: any Error) -> FlashlayerError? {
+        guard !(error is FlashlayerError), exitCode(for: error) == .success else { return nil }
+        Console.answer(fullMessage(for: error))
+        do {
+            try Console.checkAnswer()
+        } catch {
+            return FlashlayerError(wrapping: error)
+        }
+        Glibc.exit(0)
+    }
+
+    /// A program that is started without standard output would get a disk for it, or a log: whatever it opens first.
+    /// What is said there fails instead.
+    private static func occupyStandardDescriptors() {
+        for descriptor in Int32(0)...2 where fcntl(descriptor, F_GETFD) < 0 {
+            // The lowest number that is free, which is this one. Not open for writing.
+            _ = unsafe open("/dev/null", O_RDONLY)
         }
     }
 
