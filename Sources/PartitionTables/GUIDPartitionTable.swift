@@ -7,6 +7,9 @@ package struct GUIDPartitionTable: Sendable, Equatable {
     /// The specification's room for entries has 128 of 128 bytes; what does not fit into the first MiB of a disk is none.
     private static let mostEntryBytes: UInt64 = 512 << 10
 
+    /// Sectors, far beyond any disk: numbers up to here can be added, and counted in bytes.
+    private static let horizon: UInt64 = 1 << 50
+
     /// Bytes.
     package let sectorSize: UInt64
     /// A whole sector.
@@ -18,7 +21,7 @@ package struct GUIDPartitionTable: Sendable, Equatable {
     ///
     /// - Throws: what is wrong with it.
     init(_ picture: DiskPicture, headerAt sector: UInt64, sectorSize: UInt64) throws(TableFault) {
-        let start = sector * sectorSize
+        let start = min(sector, Self.horizon) * sectorSize
         guard start + sectorSize <= picture.size, let header = picture.bytes(start..<(start + sectorSize)) else {
             throw TableFault("its header lies behind the end, in sector \(sector)")
         }
@@ -36,13 +39,15 @@ package struct GUIDPartitionTable: Sendable, Equatable {
         self.header = header
         self.sectorSize = sectorSize
         entries = []
+        guard [alternateSector, firstUsable, lastUsable, entriesSector].allSatisfy({ $0 < Self.horizon }) else {
+            throw TableFault("the header in sector \(sector) names sectors that no disk has")
+        }
         let bytes = UInt64(entryCount) * UInt64(entrySize)
         guard entrySize >= 128, entrySize % 8 == 0, entryCount > 0, bytes <= Self.mostEntryBytes else {
             throw TableFault("it has \(entryCount) entries of \(entrySize) bytes")
         }
-        let place = entriesSector.multipliedReportingOverflow(by: sectorSize)
-        guard !place.overflow, place.partialValue < picture.size,
-            let entries = picture.bytes(place.partialValue..<(place.partialValue + bytes))
+        let place = entriesSector * sectorSize
+        guard place < picture.size, let entries = picture.bytes(place..<(place + bytes))
         else { throw TableFault("its entries lie elsewhere, in sector \(entriesSector)") }
         guard CRC32.of(entries) == header.number(at: 88, as: UInt32.self) else {
             throw TableFault("the check sum of its entries is wrong")
@@ -50,6 +55,9 @@ package struct GUIDPartitionTable: Sendable, Equatable {
         self.entries = entries
         for partition in partitions where partition.last < partition.first {
             throw TableFault("partition \(partition.number) ends before it begins")
+        }
+        for partition in partitions where partition.last >= Self.horizon {
+            throw TableFault("partition \(partition.number) ends in a sector that no disk has")
         }
     }
 

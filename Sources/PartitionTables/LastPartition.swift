@@ -77,7 +77,9 @@ package struct LastPartition: Sendable {
         let sectors = diskSize / sectorSize
         switch table {
         case .gpt(let gpt):
-            let end = end(before: gpt.lastUsable + 1)
+            // Where the backup stands there can be no partition, whatever the table says.
+            guard gpt.alternateSector < sectors, gpt.alternateSector > gpt.entrySectors else { return nil }
+            let end = end(before: min(gpt.lastUsable + 1, gpt.alternateSector - gpt.entrySectors))
             guard let count = count(to: end) else { return nil }
             let primary = gpt.extended(number, to: end - 1)
             let backup = primary.backup()
