@@ -20,6 +20,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case buildFailed = "build-failed"
     case bootFailed = "boot-failed"
     case imagesDiffer = "images-differ"
+    case cannotGrow = "cannot-grow"
 
     // Missing input, missing programs, our own faults
     case notFound = "not-found"
@@ -39,6 +40,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case timeout
     case deviceGone = "device-gone"
     case notResponding = "not-responding"
+    case growFailed = "grow-failed"
 
     case busy
 
@@ -74,13 +76,14 @@ package enum ErrorCode: String, Sendable, CaseIterable {
         switch self {
         case .usage: 64
         case .badImage, .sourceChanged, .digestMismatch, .badLayer, .layerCycle, .layerMissing, .lockDrift,
-            .packagesFailed, .scriptFailed, .guestFull, .buildFailed, .bootFailed, .imagesDiffer:
+            .packagesFailed, .scriptFailed, .guestFull, .buildFailed, .bootFailed, .imagesDiffer, .cannotGrow:
             65
         case .notFound: 66
         case .unavailable: 69
         case .fault: 70
         case .cannotCreate, .noSpace: 73
-        case .ioError, .verifyFailed, .imageTooLarge, .counterfeit, .tooSlow, .timeout, .deviceGone, .notResponding:
+        case .ioError, .verifyFailed, .imageTooLarge, .counterfeit, .tooSlow, .timeout, .deviceGone, .notResponding,
+            .growFailed:
             74
         case .busy: 75
         case .notBlockDevice, .partition, .noMedium, .readOnly, .tooSmall, .systemDisk, .mounted, .swap, .held, .inUse,

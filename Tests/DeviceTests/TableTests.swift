@@ -56,8 +56,9 @@ struct TableTests {
 
     @Test(
         "a GPT is right for the larger disk, by the word of all judges, and the second write finds nothing to do",
-        arguments: [512, 4096],
-        [[], ["--full"], ["--only-changed"], ["--holes", "skip"], ["--no-verify"]]
+        arguments: [
+            (512, []), (4096, ["--only-changed"]), (4096, ["--holes", "skip"]), (512, ["--no-verify"]),
+        ] as [(Int, [String])]
     )
     func relocated(sectorSize: Int, options: [String]) async throws {
         let image = try await image(sectorSize: sectorSize)
@@ -265,8 +266,10 @@ struct TableTests {
 
     @Test(
         "nothing of an old RAID or pool behind the image is found on the disk any more",
-        arguments: ["md-0.90", "md-1.0", "zfs", "isw", "ddf", "promise"],
-        [512, 4096]
+        arguments: [
+            ("md-0.90", 512), ("md-1.0", 512), ("md-1.0", 4096), ("zfs", 512), ("zfs", 4096), ("isw", 512),
+            ("ddf", 512), ("promise", 512),
+        ]
     )
     func oldMembers(kind: String, sectorSize: Int) async throws {
         let image = try await image(sectorSize: sectorSize)

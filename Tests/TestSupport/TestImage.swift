@@ -49,6 +49,15 @@ package enum TestImage {
         }
     }
 
+    /// Bytes of a file.
+    package static func size(of path: String) throws -> Int {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else {
+            throw FlashlayerError.system("look at \(path)", .current, code: .badImage)
+        }
+        return Int(status.st_size)
+    }
+
     /// The whole of a file.
     package static func bytes(of path: String) throws -> [UInt8] {
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)

@@ -168,6 +168,8 @@ package struct FlashResult: Codable, Sendable {
     package var edits: [Edit] = []
     /// Nil where nothing grew.
     package var growth: Growth?
+    /// The target has the whole image and its table, whatever failed afterwards.
+    package var holdsImage = false
     package var error: FlashlayerError?
 
     package init(_ result: Verdict, error: FlashlayerError? = nil) {

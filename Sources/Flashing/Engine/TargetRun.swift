@@ -26,8 +26,6 @@ struct TargetRun: Sendable {
         var hasRemovedNodes = false
         /// The image's ends were written, or may have been.
         var hasCommitted = false
-        /// The target is proved and has its table: whatever fails from here on takes neither away.
-        var isComplete = false
     }
 
     func write() {
@@ -117,6 +115,8 @@ struct TargetRun: Sendable {
         let target = try open(claim)
         do {
             try write(to: target, claim, &course)
+            course.result.holdsImage = true
+            if job.grows { try grow(target, &course.result) }
         } catch {
             let failure = FlashlayerError(wrapping: error)
             if target.queue.isHung {
@@ -132,7 +132,9 @@ struct TargetRun: Sendable {
             if course.hasRemovedNodes, isOurs {
                 // From the commit on there may be a table; a target that failed keeps none. The kernel is told what is
                 // there: the old partitions where nothing was written yet.
-                if course.hasCommitted, !course.isComplete { _ = try? EndsPass(target: target).wipe(imageSize: nil) }
+                if course.hasCommitted, !course.result.holdsImage {
+                    _ = try? EndsPass(target: target).wipe(imageSize: nil)
+                }
                 _ = claim.settle()
             }
             throw failure
@@ -217,7 +219,26 @@ struct TargetRun: Sendable {
         course.hasCommitted = true
         course.result.bytesWritten += try ends.commit(final, verifies: job.verifies, repairs: job.repairs)
         course.result.edits = try final.edits()
-        course.isComplete = true
+    }
+
+    /// Of what was proved. What fails here leaves the image where it is.
+    private func grow(_ target: OpenTarget, _ result: inout FlashResult) throws {
+        try monitor.checkCancelled()
+        do {
+            result.growth = try GrowthPass(target: target).run()
+            guard result.growth != nil else {
+                return monitor.emit(.warning("nothing grew: the last partition ends with the disk already"))
+            }
+            if result.result == .unchanged { result.result = .pass }
+        } catch let error as FlashlayerError {
+            let isKnown = [.cannotGrow, .unavailable, .growFailed].contains(error.code)
+            throw FlashlayerError(
+                isKnown ? error.code : .growFailed,
+                "\(target.path) holds the image, but it did not grow: \(error.message)",
+                advice: error.advice,
+                offset: error.offset
+            )
+        }
     }
 
     /// What is written last, with what this target needs; says what is wrong with the image's table.

@@ -114,6 +114,7 @@ final class TargetWatch: Sendable {
                 }
                 var result = FlashResult(error)
                 // How much it was is not known; that it was something is.
+                result.holdsImage = subjects[index].phase == .grow
                 if subjects[index].wasTouched { result.bytesWritten = max(1, result.bytesWritten) }
                 subjects[index].result = result
                 return true

@@ -120,6 +120,8 @@ enum FlashRecord {
         @Nullable var imageDigest: ImageDigest?
         /// Where the target holds something else than the image, or was cleared behind it.
         let edits: [Edit]
+        /// Told apart from the edits: what grew is not the image any more.
+        @Nullable var growth: FlashResult.Growth?
         let writeSeconds: Double
         let verifySeconds: Double
         @Nullable var error: Failure?
@@ -132,6 +134,7 @@ enum FlashRecord {
             chunksRepaired = result.chunksRepaired
             imageDigest = result.imageDigest
             edits = result.edits.map { Edit(offset: $0.offset, length: $0.length, sha256: $0.sha256) }
+            growth = result.growth
             writeSeconds = (result.writeSeconds * 1000).rounded() / 1000
             verifySeconds = (result.verifySeconds * 1000).rounded() / 1000
             error = result.error.map(Failure.init)

@@ -39,6 +39,7 @@ struct FlashReport: Encodable {
         let chunksRepaired: Int
         @Nullable var imageDigest: ImageDigest?
         let edits: [FlashRecord.Edit]
+        @Nullable var growth: FlashResult.Growth?
         @Nullable var error: FlashRecord.Failure?
 
         init(path: String, _ found: ChosenTarget?, _ result: FlashResult?) {
@@ -62,6 +63,7 @@ struct FlashReport: Encodable {
             chunksRepaired = finished.chunksRepaired
             imageDigest = finished.imageDigest
             edits = finished.edits
+            growth = finished.growth
             error = finished.error
         }
 

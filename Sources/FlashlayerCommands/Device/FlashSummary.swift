@@ -45,6 +45,10 @@ struct FlashSummary {
             let chunks = result.chunksRepaired == 1 ? "1 chunk" : "\(result.chunksRepaired) chunks"
             steps.append(("repaired", "\(chunks) of 4 MiB"))
         }
+        if let growth = result.growth {
+            let size = ByteSize.describe(growth.to)
+            steps.append(("grown", "\(growth.fileSystem) on partition \(growth.partition), to \(size)"))
+        }
         return steps
     }
 

@@ -34,10 +34,13 @@ struct FlashVerdict: Sendable {
         if result.result == .cancelled, job.mode == .write {
             result.error = FlashlayerError(
                 error.code,
-                result.bytesWritten == 0 && error.message == "interrupted"
-                    ? "interrupted: nothing was written to \(path)"
-                    : "interrupted: \(path) holds no complete image and no partition table now",
-                advice: "run the same command again"
+                result.holdsImage
+                    ? "interrupted: \(path) holds the image; what grows its file system, if it was begun, goes on to its end"
+                    : result.bytesWritten == 0 && error.message == "interrupted"
+                        ? "interrupted: nothing was written to \(path)"
+                        : "interrupted: \(path) holds no complete image and no partition table now",
+                advice: result.holdsImage
+                    ? "leave the disk in for a moment, then run the same command again" : "run the same command again"
             )
         } else if image.facts.path == StandardInput.name {
             result.error = FlashlayerError(

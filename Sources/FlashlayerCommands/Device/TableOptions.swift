@@ -40,7 +40,18 @@ struct TableWritingOptions: ParsableArguments, Sendable {
     )
     var newGUIDs = false
 
+    @Flag(
+        help: """
+            Let the last partition and its file system (ext2 to ext4, xfs, btrfs) go on to the end of the disk, when all \
+            of it is proved. Such a disk is not the image any more, and 'verify' says so.
+            """
+    )
+    var grow = false
+
     func validate() throws {
+        guard !grow || table.gpt == .relocate else {
+            throw ValidationError("--grow needs the end of the disk, which --gpt keep leaves alone")
+        }
         guard !newGUIDs || table.gpt == .relocate else {
             throw ValidationError("--new-guids changes the table that --gpt keep leaves as it is")
         }
@@ -49,5 +60,6 @@ struct TableWritingOptions: ParsableArguments, Sendable {
     func apply(to job: inout FlashJob) {
         job.table = table.gpt.value
         job.newGUIDs = newGUIDs
+        job.grows = grow
     }
 }
