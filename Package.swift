@@ -42,7 +42,7 @@ let rooms: [Target] = [
     .target(name: "Threads", dependencies: ["Model", "CLinux"]),
     .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
     .target(name: "PartitionTables"),
-    .target(name: "Programs", dependencies: ["Model", "Threads", .subprocess, .systemPackage]),
+    .target(name: "Programs", dependencies: ["Model", "Threads", "CLinux", .subprocess, .systemPackage]),
     .target(name: "Layers", dependencies: ["Model", "Digests", "CLinux", .toml]),
     .target(
         name: "DiskImages",
@@ -50,7 +50,7 @@ let rooms: [Target] = [
             "Model", "Threads", "Digests", "PartitionTables", "Programs", "CBzip2", "CLinux", "CLzma", "CZlib", "CZstd",
         ]
     ),
-    .target(name: "BlockDevices", dependencies: ["Model", "Threads", "CUdev", "CBlkid", "CLinux"]),
+    .target(name: "BlockDevices", dependencies: ["Model", "Threads", "Programs", "CUdev", "CBlkid", "CLinux"]),
     .target(
         name: "Flashing",
         dependencies: [

@@ -28,6 +28,12 @@ static const int flashlayer_o_direct = FLASHLAYER_O_DIRECT;
 /// Hides behind _GNU_SOURCE as well.
 static const int flashlayer_o_path = __O_PATH;
 
+/// environ(7): Swift does not import a variable that any thread may change.
+static inline char **flashlayer_environment(void) {
+    extern char **environ;
+    return environ;
+}
+
 static inline int flashlayer_open(const char *path, int flags, unsigned mode) { return open(path, flags, mode); }
 
 /// Size in bytes.
