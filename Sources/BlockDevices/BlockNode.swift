@@ -21,7 +21,7 @@ package struct BlockNode: Sendable, Hashable {
     package let holders: [DeviceNumber]
     /// What this node is built of.
     package let slaves: [DeviceNumber]
-    package let loop: LoopBacking?
+    package var loop: LoopBacking?
     /// The name device-mapper shows, `vg-root`.
     package let mapperName: String?
     /// udev's properties of it, empty where udevd never saw it.
@@ -51,6 +51,8 @@ package struct LoopBacking: Sendable, Hashable {
     package var inode: UInt64?
     /// The backing is this block device itself, not a file.
     package var blockDevice: DeviceNumber?
+    /// Whether the path leads to that file; nil where nobody can tell.
+    package var isAtPath: Bool?
 
     package init() {}
 

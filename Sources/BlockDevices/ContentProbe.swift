@@ -61,7 +61,8 @@ package struct ContentProbe: ~Copyable {
         let status = unsafe blkid_do_safeprobe(probe)
         guard status != -1 else { throw FlashlayerError(.ioError, "the device cannot be read: \(Errno.current)") }
         if let type = value("TYPE") {
-            content.superblock = .init(type: type, label: value("LABEL"), uuid: value("UUID"))
+            let count = type == "btrfs" ? btrfsDeviceCount(at: offset) : nil
+            content.superblock = .init(type: type, label: value("LABEL"), uuid: value("UUID"), deviceCount: count)
         } else if status == -2 {
             content.superblock = .init(type: "ambiguous")
         }
@@ -84,6 +85,15 @@ package struct ContentProbe: ~Copyable {
             )
         }
         return content
+    }
+
+    /// `num_devices` of the first superblock, which libblkid leaves out. See btrfs(5), and `btrfs_super_block` of the
+    /// kernel's btrfs_tree.h.
+    private func btrfsDeviceCount(at offset: UInt64) -> UInt64? {
+        var count: UInt64 = 0
+        let place = off_t(offset) + 0x10000 + 0x88
+        let read = unsafe withUnsafeMutableBytes(of: &count) { unsafe pread(descriptor, $0.baseAddress, 8, place) }
+        return read == 8 ? UInt64(littleEndian: count) : nil
     }
 
     private func value(_ name: String) -> String? {

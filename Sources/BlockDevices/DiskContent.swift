@@ -2,23 +2,26 @@
 // Copyright the flashlayer authors
 
 /// What a probe found on a disk: at its very start, or in the partitions of its table.
-package struct DiskContent: Sendable, Equatable {
+package struct DiskContent: Sendable, Equatable, Codable {
     /// A file system, RAID member or the like, recognised by its superblock.
-    package struct Superblock: Sendable, Equatable {
+    package struct Superblock: Sendable, Equatable, Codable {
         /// libblkid's word, such as `ext4`, `crypto_LUKS`, `linux_raid_member`.
         package var type: String
         package var label: String?
         package var uuid: String?
+        /// How many devices the file system is spread over; nil where it says nothing of that.
+        package var deviceCount: UInt64?
 
-        package init(type: String, label: String? = nil, uuid: String? = nil) {
+        package init(type: String, label: String? = nil, uuid: String? = nil, deviceCount: UInt64? = nil) {
             self.type = type
             self.label = label
             self.uuid = uuid
+            self.deviceCount = deviceCount
         }
     }
 
     /// A line of the partition table. Sizes and offsets are bytes.
-    package struct Entry: Sendable, Equatable {
+    package struct Entry: Sendable, Equatable, Codable {
         package var number: Int
         package var offset: UInt64
         package var size: UInt64

@@ -6,24 +6,24 @@ import Glibc
 
 /// Who else has a device open exclusively. See O_EXCL in open(2), which for block devices excludes mounts, swap,
 /// device-mapper, md and each other, in all namespaces.
-enum ExclusiveAccess {
-    enum State: Equatable {
-        case free
-        /// Another program holds the lock that partitioning tools and we agree on: it will be done some day.
-        case locked
-        case inUse
-        /// It could not be tried; whoever opens it for writing will know.
-        case unknown
-    }
+package enum ExclusiveAccess: String, Sendable, Codable {
+    case free
+    /// Another program holds the lock that partitioning tools and we agree on: it will be done some day.
+    case locked
+    case inUse
+    /// It could not be tried; whoever opens it for writing will know.
+    case unknown
 
-    static func state(of path: String) -> State {
+    init(of path: String) {
         let descriptor = unsafe open(path, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC)
         if descriptor >= 0 {
             close(descriptor)
-            return .free
+            self = .free
+        } else if errno == EBUSY {
+            self = Self.isLocked(path) ? .locked : .inUse
+        } else {
+            self = .unknown
         }
-        guard errno == EBUSY else { return .unknown }
-        return isLocked(path) ? .locked : .inUse
     }
 
     /// Whether somebody has an exclusive flock(2) on the node. udev's own lock while it probes is shared.

@@ -45,7 +45,7 @@ extension Inventory {
         let refusals = refusals(of: disk, for: request)
         var subject = disk.subject
         subject.request = request
-        subject.isBusy = isBusy(disk)
+        open(&subject)
         // What a rule says here must be what the refusals say: those were asked of the same subject.
         let findings = Rule.all.map { Explanation.Finding($0, of: subject) }
         return Explanation(path: disk.path, disk: disk, findings: findings, error: Refusal.error(of: refusals))
@@ -97,7 +97,7 @@ extension Rule {
             "no image with a partition table was named (--image)"
         case .holdsSource where subject.request.sourceFiles.isEmpty: "no image was named (--image)"
         case .changed: "it is asked when the disk is claimed, and again before the first write"
-        case .inUse where subject.isBusy == nil: "it could not be opened"
+        case .inUse where subject.busy == nil: "it could not be opened"
         case .member where subject.content == nil: "the disk could not be read"
         default: nil
         }

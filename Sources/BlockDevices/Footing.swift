@@ -56,11 +56,30 @@ extension SystemView {
         return walk.footing
     }
 
-    /// What the file system lies on that holds `path`.
-    func footing(ofFile path: String, process: Int? = nil) -> Footing {
+    /// What the file system lies on that holds `path` now.
+    func footing(ofFile path: String) -> Footing {
         var walk = Descent(view: self)
-        walk.visit(path: path, process: process, way: [])
+        walk.visit(path)
         return walk.footing
+    }
+
+    /// The mounts that an overlay's folder may lie on. Its path was followed when the overlay was mounted: what came
+    /// later lies on top. A copy of a namespace lists its mounts anew, so every copy of the overlay is asked.
+    ///
+    /// - Returns: nil when it cannot be told.
+    fileprivate func mounts(below overlay: Mount, holding path: String) -> [Mount]? {
+        // In a container the folders below its root belong to the host, and no mount is seen that holds them.
+        guard path.hasPrefix("/"), overlay.process != nil || !unseenFolders.contains(path) else { return nil }
+        let copies = mounts.filter { $0.device == overlay.device && $0.fileSystem == overlay.fileSystem }
+        for copy in [overlay] + copies {
+            let own = mounts.filter { $0.process == copy.process && ($0.id == copy.id || $0.covers(path)) }
+            let earlier = own.prefix { $0.id != copy.id }
+            let later = Set(own.dropFirst(earlier.count + 1).map(\.id))
+            // Who covers the path today may have done so before, where the list is not in the order of time.
+            let isCovered = mount(holding: path, process: copy.process).map { later.contains($0.id) } ?? false
+            if !earlier.isEmpty, !isCovered { return Array(earlier) }
+        }
+        return nil
     }
 }
 
@@ -80,15 +99,21 @@ private struct Descent {
             }
         case .zfsPool(let pool): footing.zfsPools.insert(pool)
         case .folders(let folders):
-            for folder in folders { visit(path: folder, process: mount.process, below: mount, way: way) }
+            for folder in folders {
+                guard let below = view.mounts(below: mount, holding: folder) else {
+                    footing.unknown.append("no mount is seen that holds \(folder)")
+                    continue
+                }
+                for mount in below { visit(mount, way: way) }
+            }
         case .noDisk: break
         case .unknown(let why): footing.unknown.append(why)
         }
     }
 
-    mutating func visit(path: String, process: Int?, below covering: Mount? = nil, way: [DeviceNumber]) {
-        // In a container the folders below its root belong to the host, and no mount is seen that holds them.
-        guard path.hasPrefix("/"), let mount = view.mount(holding: path, process: process, below: covering) else {
+    /// What a path lies on now.
+    mutating func visit(_ path: String, way: [DeviceNumber] = []) {
+        guard path.hasPrefix("/"), let mount = view.mount(holding: path, process: nil) else {
             footing.unknown.append("no mount is seen that holds \(path)")
             return
         }
@@ -105,12 +130,18 @@ private struct Descent {
         }
         for lower in node.slaves + [node.parent].compactMap({ $0 }) { visit(lower, way: way) }
         guard let loop = node.loop else { return }
-        if let lower = loop.blockDevice ?? loop.path.flatMap({ view.names[$0] }) {
+        if let lower = view.device(below: node) {
             visit(lower, way: way)
         } else if let fileSystem = loop.fileSystem, !fileSystem.isAnonymous {
             visit(fileSystem, way: way)
-        } else if let path = loop.path, !loop.isDeleted {
-            visit(path: path, process: nil, way: way)
+        } else if let path = loop.path, path.hasPrefix("/"), !loop.isDeleted, loop.isAtPath != false {
+            // Unless it is known to be the file that is seen there, it may lie below whatever was mounted since.
+            let mounts =
+                loop.isAtPath == true
+                ? [view.mount(holding: path, process: nil)].compactMap { $0 }
+                : view.mounts.filter { $0.process == nil && $0.covers(path) }
+            if mounts.isEmpty { footing.unknown.append("no mount is seen that holds \(path)") }
+            for mount in mounts { visit(mount, way: way) }
         } else {
             footing.unknown.append("\(node.path) stands on a file that cannot be found")
         }
@@ -128,12 +159,16 @@ extension Mount {
     fileprivate var folders: [String]? {
         switch fileSystem {
         case "overlay", "overlayfs":
-            let lower = options.filter { $0.hasPrefix("lowerdir=") || $0.hasPrefix("lowerdir+=") }
-                .flatMap { Self.splitAtColons(OctalEscapes.decode($0.drop { $0 != "=" }.dropFirst())) }
-            return lower + ["upperdir", "workdir"].compactMap(option)
+            return lowerFolders + ["upperdir", "workdir"].compactMap(option)
         case "ecryptfs": return [source]
         default: return nil
         }
+    }
+
+    /// The folders that an overlay shows and does not write to.
+    var lowerFolders: [String] {
+        options.filter { ["lowerdir", "lowerdir+", "datadir+"].contains(String($0.prefix { $0 != "=" })) }
+            .flatMap { Self.splitAtColons(OctalEscapes.decode($0.drop { $0 != "=" }.dropFirst())) }
     }
 
     /// overlay escapes a colon that belongs to a name.

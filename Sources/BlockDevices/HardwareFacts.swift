@@ -22,6 +22,9 @@ struct HardwareFacts: Sendable, Equatable {
     init() {}
 
     init(_ node: BlockNode, _ tree: FileTree) {
+        transport = Self.transport(node, tree)
+        // Dozens of loop devices without a file are there on many machines.
+        if transport == .loop && node.size == 0 { return }
         let path = node.sysfsPath
         let udev = node.properties
         let device = path + "/device"
@@ -30,7 +33,6 @@ struct HardwareFacts: Sendable, Equatable {
         physicalSectorSize = tree.number(path + "/queue/physical_block_size").map(Int.init) ?? logicalSectorSize
         removable = tree.flag(path + "/removable")
         rotational = tree.flag(path + "/queue/rotational")
-        transport = Self.transport(node, tree)
         isSDCard = transport == .mmc && tree.text(device + "/type") == "SD"
         // The SCSI layer calls every SATA disk's vendor "ATA" and cuts its model after 16 letters.
         let scsiVendor = tree.text(device + "/vendor").flatMap { $0 == "ATA" || $0.hasPrefix("0x") ? nil : $0 }

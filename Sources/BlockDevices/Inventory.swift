@@ -8,7 +8,7 @@ import Model
 /// The disks of this machine at one moment. It is taken once, and every answer comes from the same picture.
 package struct Inventory: Sendable {
     private let isThisMachine: Bool
-    private let contents: any ContentSource
+    private let observer: any DeviceObserver
     package let view: SystemView
     private let system: SystemUses
     private let hardware: [DeviceNumber: HardwareFacts]
@@ -17,14 +17,14 @@ package struct Inventory: Sendable {
     ///
     /// - Throws: `unavailable` when the devices cannot be listed.
     package init() throws {
-        try self.init(tree: FileTree(), catalog: UdevCatalog(), contents: ProbedContents())
+        try self.init(tree: FileTree(), catalog: UdevCatalog(), observer: ObserverProcess())
     }
 
     /// Looks at another machine, laid out in a folder.
-    package init(tree: FileTree, catalog: any DeviceCatalog, contents: any ContentSource) throws {
+    package init(tree: FileTree, catalog: any DeviceCatalog, observer: any DeviceObserver) throws {
         isThisMachine = tree.isThisMachine
-        self.contents = contents
-        view = try SystemReader(tree: tree, catalog: catalog).read()
+        self.observer = observer
+        view = try SystemReader(tree: tree, catalog: catalog, observer: observer).read()
         system = SystemUses(view)
         hardware = view.nodes.filter { !$0.value.isPartition }.mapValues { HardwareFacts($0, tree) }
     }
@@ -35,9 +35,9 @@ package struct Inventory: Sendable {
     /// - Parameter isRead: whether their contents are read; what a disk is can be told without.
     package func disks(read isRead: Bool = true) -> [Disk] {
         let nodes = view.disks.filter { $0.size > 0 || !(hardware[$0.number]?.transport.isVirtual ?? false) }
-        let found = isRead ? contents.contents(of: nodes.filter { isProbed($0) }.map(\.path)) : [:]
+        let found = isRead ? observer.contents(of: nodes.filter { isProbed($0) }.map(\.path)) : [:]
         return nodes.map { node in
-            let outcome = found[node.path] ?? .unreadable
+            let outcome = outcome(node, found)
             let subject = subject(node, outcome)
             return disk(subject, outcome)
         }
@@ -52,8 +52,8 @@ package struct Inventory: Sendable {
             let evidence = Rule.partition.evidence(subject(node, .unreadable))
             throw Refusal(.partition, path: node.path, evidence: evidence).error
         }
-        let found = isProbed(node) ? contents.contents(of: [node.path]) : [:]
-        let outcome = found[node.path] ?? .unreadable
+        let found = isProbed(node) ? observer.contents(of: [node.path]) : [:]
+        let outcome = outcome(node, found)
         let subject = subject(node, outcome)
         return disk(subject, outcome, path: reachable(node, by: path))
     }
@@ -74,28 +74,32 @@ package struct Inventory: Sendable {
         var subject = disk.subject
         subject.request = request
         let found = subject.refusals
-        guard !found.contains(where: { !$0.overridable }), isThisMachine else { return found }
-        subject.isBusy = ExclusiveAccess.state(of: disk.path) == .inUse
+        guard !found.contains(where: { !$0.overridable }) else { return found }
+        open(&subject)
         return subject.refusals
     }
 
-    /// Whether somebody else has it exclusively; nil where that could not be tried.
-    func isBusy(_ disk: Disk) -> Bool? {
-        guard isThisMachine, disk.size > 0 else { return nil }
-        return switch ExclusiveAccess.state(of: disk.path) {
-        case .free, .locked: false
-        case .inUse: true
-        case .unknown: nil
-        }
+    /// Opens a disk exclusively for a moment, and what it lies on: a loop device does not claim what it is over, and
+    /// whoever has that would not be seen.
+    func open(_ subject: inout Subject) {
+        guard isThisMachine, subject.node.size > 0 else { return }
+        let paths = [subject.node.path] + subject.below.compactMap { view.nodes[$0]?.path }
+        let answers = observer.access(to: paths)
+        if answers[subject.node.path] != .unknown { subject.busy = paths.filter { answers[$0] == .inUse } }
+        if paths.contains(where: { answers[$0] == nil }) { subject.isSilent = true }
     }
 
     /// A floppy drive, which many virtual machines seem to have, takes seconds to say that it is empty.
     private func isProbed(_ node: BlockNode) -> Bool {
-        node.size > 0 && hardware[node.number]?.transport != .floppy
+        node.size > 0 && hardware[node.number]?.transport != .floppy && !view.silent.contains(node.number)
+    }
+
+    private func outcome(_ node: BlockNode, _ found: [String: ProbeOutcome]) -> ProbeOutcome {
+        view.silent.contains(node.number) ? .notResponding : found[node.path] ?? .unreadable
     }
 
     private func subject(_ node: BlockNode, _ outcome: ProbeOutcome) -> Subject {
-        Subject(
+        var subject = Subject(
             node: node,
             view: view,
             system: system,
@@ -103,6 +107,8 @@ package struct Inventory: Sendable {
             content: outcome.content
                 ?? DiskContent(udev: node.properties, partitions: view.partitions(of: node.number))
         )
+        subject.isSilent = outcome == .notResponding
+        return subject
     }
 
     private func node(at path: String) throws -> BlockNode {

@@ -10,24 +10,43 @@ package struct Subject: Sendable {
     /// nil when the disk could not be read.
     package let content: DiskContent?
     var request = WriteRequest()
-    /// Whether opening it exclusively failed; nil when it was not tried.
-    var isBusy: Bool?
+    /// It hangs: it gave no answer when it was looked at.
+    var isSilent = false
+    /// Which of the devices that were opened exclusively for a moment somebody else has; nil when that was not tried.
+    var busy: [String]?
 
     /// Every device whose bytes change when this one is overwritten.
     var overwritten: Set<DeviceNumber> {
-        var all = Set([node.number] + view.partitions(of: node.number).map(\.number))
         // A loop device over a disk or partition writes there. The whole disk counts: better one refusal too many.
-        if let lower = loopedDevice {
-            let disk = view.nodes[lower]?.parent ?? lower
-            all.formUnion([lower, disk])
+        (below + [node.number]).reduce(into: []) { all, disk in
+            all.insert(disk)
             all.formUnion(view.partitions(of: disk).map(\.number))
         }
-        return all
     }
 
-    /// The block device that this one is a loop over.
-    var loopedDevice: DeviceNumber? {
-        node.loop.flatMap { loop in loop.blockDevice ?? loop.path.flatMap { view.names[$0] } }
+    /// The disks that this one writes to, from the top down: loop devices may be over loop devices.
+    var below: [DeviceNumber] {
+        var found: [DeviceNumber] = []
+        var upper = node
+        while let lower = view.device(below: upper) {
+            let disk = view.nodes[lower]?.parent ?? lower
+            guard disk != node.number, !found.contains(disk) else { break }
+            found.append(disk)
+            guard let next = view.nodes[disk] else { break }
+            upper = next
+        }
+        return found
+    }
+
+    /// Whether all of its bytes are known to lie in memory or in a file: no file system of the machine is hidden there.
+    var standsApart: Bool {
+        switch hardware.transport {
+        case .loop:
+            // A path of /dev that leads nowhere may be a disk's.
+            view.nodes[below.last ?? node.number]?.loop?.path.map { !$0.hasPrefix("/dev/") } ?? false
+        case .zram, .ram: true
+        default: false
+        }
     }
 
     /// "/dev/sda2", for something that lies on it.

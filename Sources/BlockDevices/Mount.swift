@@ -5,12 +5,20 @@
 package struct Mount: Hashable, Sendable {
     /// The kernel's number of this mount, the same in every process that sees it.
     package let id: Int
+    /// The mount that this one lies on.
+    package let parent: Int
     package let device: DeviceNumber
+    /// The folder of the file system that is shown: `/` unless it is a bind mount or a subvolume.
+    package let root: String
     /// Absolute, as the process sees it.
     package let mountPoint: String
     package let fileSystem: String
     /// A device path for most disk file systems, a pool or server or any word for others.
     package let source: String
+    /// Of this mount, such as `ro,nosuid`.
+    package let flags: [Substring]
+    /// How it shares what is mounted below it, such as `shared:5`.
+    package let propagation: [Substring]
     /// Of the file system, such as `lowerdir=/a:/b`.
     package let options: [Substring]
     /// A process that has the mount, when it is neither ours nor the first process's.
@@ -21,11 +29,16 @@ package struct Mount: Hashable, Sendable {
         let fields = line.split(separator: " ")
         // Six fields, any number of optional ones, a hyphen, three fields; a source may be empty in the kernel's text.
         guard let hyphen = fields.dropFirst(6).firstIndex(of: "-"), hyphen + 1 < fields.count,
-            let id = Int(fields[0]), let device = DeviceNumber(fields[2])
+            let id = Int(fields[0]), let parent = Int(fields[1]), let device = DeviceNumber(fields[2])
         else { return nil }
         let tail = fields[(hyphen + 1)...].map { String($0) }
         self.id = id
+        self.parent = parent
         self.device = device
+        self.root = OctalEscapes.decode(fields[3])
+        // Their text is a piece of the line: copies, which keep the line out of memory.
+        self.flags = String(fields[5]).split(separator: ",")
+        self.propagation = fields[6..<hyphen].map { Substring(String($0)) }
         self.mountPoint = OctalEscapes.decode(fields[4])
         self.fileSystem = tail[0]
         self.source = tail.count > 2 ? OctalEscapes.decode(tail[1]) : ""
@@ -38,6 +51,11 @@ package struct Mount: Hashable, Sendable {
         process.map { "(in another mount namespace: process \($0), mountinfo \(id))" } ?? "(mountinfo \(id))"
     }
 
+    /// Whether a path lies at or below the mount point.
+    func covers(_ path: String) -> Bool {
+        mountPoint == "/" || path == mountPoint || path.hasPrefix(mountPoint + "/")
+    }
+
     /// The value of an option such as `upperdir`.
     func option(_ name: String) -> String? {
         options.first { $0.hasPrefix(name + "=") }.map { OctalEscapes.decode($0.dropFirst(name.count + 1)) }
@@ -48,6 +66,8 @@ package struct Mount: Hashable, Sendable {
 package struct Swap: Hashable, Sendable {
     package let path: String
     package let isFile: Bool
+    /// Of a file: whether its path still leads to a file. It may be deleted, or lie below a later mount.
+    package var isThere = true
 
     /// - Returns: nil for the heading as well.
     package init?(line: some StringProtocol) {

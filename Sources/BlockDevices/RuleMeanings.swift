@@ -12,6 +12,7 @@ extension Rule {
         case .partition: "it is a whole disk"
         case .noMedium: "there is a medium"
         case .readOnly: "the kernel lets it be written"
+        case .noAnswer: "it answers"
         case .tooSmall: "the image fits"
         case .systemDisk: "nothing that this system runs from lies on it"
         case .mounted: "nothing of it is mounted"
@@ -43,6 +44,9 @@ extension Rule {
             "An empty slot of a card reader, or a loop device without a file."
         case .readOnly:
             "A switch on the medium, `blockdev --setro`, an optical drive."
+        case .noAnswer:
+            "Its driver hangs: it gave no answer within three seconds, or less where others had been waited for. Devices "
+                + "are looked at from a process of its own, so one that hangs holds up no other."
         case .tooSmall:
             "Asked where the size of the image is known before it is read; of a stream it turns out later, as "
                 + "`image-too-large`."
@@ -51,21 +55,23 @@ extension Rule {
                 + "the device to resume from are followed down through device-mapper (LVM, LUKS, multipath), md, bcache, "
                 + "btrfs, ZFS, overlay file systems and loop files to the disks below. The EFI system partition that the boot "
                 + "loader names counts, mounted or not. What cannot be followed may lie on any disk, and refuses them all; a "
-                + "root in memory or on the network lies on none."
+                + "root in memory or on the network lies on none. A path is followed as it was followed when the overlay was "
+                + "mounted or the file attached: what was mounted over it since does not count."
         case .mounted:
             "In any mount namespace that /proc shows, those of containers and services too."
         case .swap:
-            "Straight on the disk or on a partition of it."
+            "Straight on the disk, on a partition of it, or in a file there."
         case .held:
             "LVM, RAID, encryption, multipath or a cache is built on it, as the kernel's `holders` tell."
         case .inUse:
             "The kernel gives a device exclusively (O_EXCL) to one holder, mounts, swap and other tools included, in all "
                 + "namespaces. It is opened so for a moment, by commands that write and by `explain`; never to list."
         case .backsLoop:
-            "A loop device over it, or over the same file as it, would go on reading and writing behind our back."
+            "A loop device over it, or over the same file as it, would go on reading and writing behind our back. Loop "
+                + "devices over loop devices are followed to the end."
         case .holdsSource:
             "The image, what it is based on, the cache or the report lies on it. Files are recognised by file system and "
-                + "inode, not by name."
+                + "inode, not by name; where it cannot be told which disk holds one, every physical disk is refused."
         case .sectorSize:
             "A partition table counts in sectors: made for 512 bytes it is nonsense on a disk with 4096, and the other way "
                 + "round."
@@ -78,7 +84,8 @@ extension Rule {
         case .virtual:
             "Loop devices, zram, RAM disks, nbd, device-mapper, md."
         case .member:
-            "Signatures of RAID, LVM, encryption, ZFS and the like: what looks empty may be half of something."
+            "Signatures of RAID, LVM, encryption, ZFS and the like, one of several devices of a btrfs, the journal of a "
+                + "file system elsewhere: what looks empty may be half of something."
         case .large:
             "Sticks and boot disks are smaller; large disks are where backups live."
         default: nil

@@ -17,7 +17,8 @@ package struct Rule: Sendable {
 
     /// The rules that can never be lifted come first, the plainest before the rest.
     package static let all: [Rule] = [
-        notBlockDevice, partition, noMedium, readOnly, tooSmall, systemDisk, mounted, swap, held, inUse, backsLoop,
+        notBlockDevice, partition, noMedium, readOnly, noAnswer, tooSmall, systemDisk, mounted, swap, held, inUse,
+        backsLoop,
         holdsSource, sectorSize, changed, internalDisk, virtual, member, large,
     ]
 
@@ -99,6 +100,17 @@ extension Rule {
         }
     )
 
+    /// Nothing is known of it, and a write would hang as well.
+    static let noAnswer = Rule(
+        code: .noAnswer,
+        sentence: "does not answer",
+        isOverridable: false,
+        advice: "pull it out and put it in again; 'dmesg' may say what is wrong with it",
+        evidence: { subject in
+            subject.isSilent ? ["its driver gave no answer when it was looked at"] : []
+        }
+    )
+
     static let tooSmall = Rule(
         code: .tooSmall,
         sentence: "is smaller than the image",
@@ -129,6 +141,9 @@ extension Rule {
                 let entry = entries.first(where: { $0.uuid?.lowercased() == loader })
             {
                 evidence.append("this machine was started from its partition \(entry.number)")
+            }
+            if subject.content == nil, !subject.standsApart, subject.view.isLoaderElsewhere == false {
+                evidence.append("it cannot be read, and may hold the partition that this machine was started from")
             }
             if subject.view.resume == nil, let tag = subject.view.resumeTag, let content = subject.content {
                 evidence += tag.places(in: content).map { "\($0) set as the device to resume from" }
@@ -169,15 +184,19 @@ extension Rule {
         code: .swap,
         sentence: "is used as swap",
         isOverridable: false,
-        advice: "swapoff it first",
+        advice: "take it out of use first: swapoff PATH",
         evidence: { subject in
             let own = subject.overwritten
-            return subject.view.swaps.compactMap { swap in
+            let files = subject.loops.compactMap { $0.loop?.path }
+            return subject.system.uses.flatMap { use -> [String] in
+                guard let swap = use.swap else { return [] }
                 if let device = subject.view.names[swap.path], own.contains(device) {
-                    return "\(subject.name(device)) is swap (/proc/swaps)"
+                    return ["\(subject.name(device)) is swap (/proc/swaps)"]
                 }
-                guard swap.isFile, let file = subject.node.loop?.path, file == swap.path else { return nil }
-                return "its backing file \(file) is swap (/proc/swaps)"
+                guard swap.isFile else { return [] }
+                if files.contains(swap.path) { return ["its backing file \(swap.path) is swap (/proc/swaps)"] }
+                // Swapping to a file ends by a command, as swapping to a partition does.
+                return use.isDirectSwap(on: own) ? subject.ways(use.footing, "holds the swap file \(swap.path)") : []
             }
         }
     )
@@ -188,8 +207,9 @@ extension Rule {
         isOverridable: false,
         advice: "close that one first (cryptsetup close, vgchange -an, mdadm --stop)",
         evidence: { subject in
-            subject.overwritten.compactMap { subject.view.nodes[$0] }.flatMap { node in
-                node.holders.map { "\(subject.name($0)) is built on \(node.path)" }
+            let own = subject.overwritten
+            return own.compactMap { subject.view.nodes[$0] }.flatMap { node in
+                node.holders.filter { !own.contains($0) }.map { "\(subject.name($0)) is built on \(node.path)" }
             }
             .sorted()
         }
@@ -202,7 +222,9 @@ extension Rule {
         isOverridable: false,
         advice: "end what uses it; 'fuser -v DEVICE' may name it",
         evidence: { subject in
-            subject.isBusy == true ? ["it cannot be opened exclusively: Device or resource busy"] : []
+            (subject.busy ?? []).map { path in
+                (path == subject.node.path ? "it" : path) + " cannot be opened exclusively: Device or resource busy"
+            }
         }
     )
 
@@ -213,13 +235,14 @@ extension Rule {
         advice: "detach that one first: losetup -d DEVICE",
         evidence: { subject in
             let own = subject.overwritten
-            return subject.view.disks.compactMap { other in
-                guard other.number != subject.node.number, let loop = other.loop else { return nil }
-                if let lower = loop.blockDevice ?? loop.path.flatMap({ subject.view.names[$0] }), own.contains(lower) {
-                    return "\(other.path) reads and writes \(subject.name(lower))"
+            let mine = subject.loops.compactMap(\.loop)
+            // Loop devices between this one and the disk below are this one.
+            return subject.view.disks.filter { !own.contains($0.number) }.compactMap { other in
+                guard let loop = other.loop else { return nil }
+                if let lower = subject.view.device(below: other) {
+                    return own.contains(lower) ? "\(other.path) reads and writes \(subject.name(lower))" : nil
                 }
-                guard let mine = subject.node.loop, mine.overlaps(loop) else { return nil }
-                return "\(other.path) is attached to the same file"
+                return mine.contains { $0.overlaps(loop) } ? "\(other.path) is attached to the same file" : nil
             }
         }
     )
@@ -245,10 +268,13 @@ extension Rule {
                 } else if !source.device.isAnonymous {
                     footing = view.footing(of: source.device)
                 } else {
-                    return []
+                    footing = Footing(unknown: ["no mount is seen that holds it"])
                 }
-                return subject.ways(footing, source.blockDevice == nil ? "holds \(source.path)" : "is the source")
+                let found =
+                    subject.ways(footing, source.blockDevice == nil ? "holds \(source.path)" : "is the source")
                     + subject.poolMembers(footing.zfsPools).map { "\($0) holds \(source.path)" }
+                guard found.isEmpty, !subject.standsApart else { return found }
+                return footing.unknown.prefix(1).map { "it cannot be told which disk holds \(source.path): \($0)" }
             }
         }
     )
@@ -314,7 +340,8 @@ extension Rule {
         advice: "make sure that the other parts are not needed",
         evidence: { subject in
             (subject.content?.superblocks ?? []).filter(\.superblock.isMember).map { place, superblock in
-                "\(place) is \(superblock.type)\(superblock.label.map { " '\($0)'" } ?? "")"
+                let count = superblock.deviceCount.map { ", one of \($0) devices" } ?? ""
+                return "\(place) is \(superblock.type)\(superblock.label.map { " '\($0)'" } ?? "")\(count)"
             }
         }
     )
@@ -348,15 +375,19 @@ extension BlockNode {
 extension DiskContent.Superblock {
     /// Whether it is one of several parts, or hides something that only a key shows.
     fileprivate var isMember: Bool {
-        type.hasSuffix("_member") || type.hasSuffix("_raid_member") || type.hasPrefix("crypto_")
-            || ["BitLocker", "bcache", "ceph_bluestore", "drbd", "LVM1_member", "LVM2_member"].contains(type)
+        type.hasSuffix("_member") || type.hasPrefix("crypto_") || deviceCount ?? 1 > 1
+            || [
+                "BitLocker", "bcache", "ceph_bluestore", "drbd", "stratis", "DM_snapshot_cow",
+                // Journals of file systems that lie elsewhere.
+                "jbd", "xfs_external_log",
+            ].contains(type)
     }
 }
 
 extension SystemUses.Use {
     /// Swap straight on the disk has a rule of its own.
     fileprivate func isDirectSwap(on own: Set<DeviceNumber>) -> Bool {
-        what.hasPrefix("used as swap") && footing.devices.values.contains { $0.count == 1 && own.contains($0[0]) }
+        swap != nil && footing.devices.values.contains { $0.count == 1 && own.contains($0[0]) }
     }
 }
 
@@ -371,12 +402,8 @@ extension Subject {
         }
     }
 
-    /// Whether all of its bytes are known to lie in memory or in a file: no file system of the machine is hidden there.
-    fileprivate var standsApart: Bool {
-        switch hardware.transport {
-        case .loop: loopedDevice == nil
-        case .zram, .ram: true
-        default: false
-        }
+    /// This device and those below it that are loop devices.
+    fileprivate var loops: [BlockNode] {
+        ([node.number] + below).compactMap { view.nodes[$0] }.filter { $0.loop != nil }
     }
 }

@@ -8,11 +8,17 @@ import Glibc
 struct SystemReader {
     let tree: FileTree
     let catalog: any DeviceCatalog
+    let observer: any DeviceObserver
 
     func read() throws -> SystemView {
-        let nodes = readNodes(try catalog.entries())
+        var nodes = readNodes(try catalog.entries())
+        let silent = askLoops(&nodes)
         let mounts = readMounts()
-        let swaps = (tree.text("/proc/swaps") ?? "").split(separator: "\n").compactMap { Swap(line: $0) }
+        let swaps = (tree.text("/proc/swaps") ?? "").split(separator: "\n").compactMap { Swap(line: $0) }.map { swap in
+            var swap = swap
+            swap.isThere = !swap.isFile || tree.exists(swap.path)
+            return swap
+        }
         var view = SystemView(nodes: nodes)
         // Names that only this machine's /dev can resolve, such as /dev/root or a link by UUID.
         let unresolved = (mounts.filter(\.device.isAnonymous).map(\.source) + swaps.map(\.path))
@@ -20,7 +26,9 @@ struct SystemReader {
         let found = unresolved.compactMap { path in deviceNumber(of: path).map { (path, $0) } }
         view = SystemView(
             nodes: nodes,
+            silent: silent,
             mounts: mounts,
+            unseenFolders: readUnseenFolders(mounts),
             swaps: swaps,
             resume: resume(view),
             resumeTag: resumeWord.flatMap { MediumTag($0) },
@@ -40,6 +48,12 @@ struct SystemReader {
         let byName = Dictionary(numbers.map { ($0.lastComponent, $1) }, uniquingKeysWith: { first, _ in first })
         return numbered.map { entry, number in
             let path = entry.sysfsPath
+            // Dozens of loop devices are there to be had on many machines: one without a file says no more than that.
+            if path.lastComponent.hasPrefix("loop"), tree.number(path + "/size") == 0,
+                !tree.exists(path + "/loop/backing_file")
+            {
+                return BlockNode(empty: path.lastComponent, number, entry)
+            }
             let partition = tree.number(path + "/partition").map { Int($0) }
             let sectors = tree.number(path + "/size") ?? 0
             let name = path.lastComponent.split(separator: "!").joined(separator: "/")
@@ -55,7 +69,7 @@ struct SystemReader {
                 start: (tree.number(path + "/start") ?? 0) << 9,
                 holders: tree.names(in: path + "/holders").compactMap { byName[$0] },
                 slaves: (tree.names(in: path + "/slaves") + zramBacking(path)).compactMap { byName[$0] },
-                loop: readLoop(path, node: "/dev/" + name),
+                loop: readLoop(path),
                 mapperName: tree.text(path + "/dm/name"),
                 properties: entry.properties,
                 links: entry.links
@@ -68,7 +82,7 @@ struct SystemReader {
         tree.text(path + "/backing_dev").map { [$0.lastComponent] } ?? []
     }
 
-    private func readLoop(_ path: String, node: String) -> LoopBacking? {
+    private func readLoop(_ path: String) -> LoopBacking? {
         guard tree.exists(path + "/loop"), let file = tree.text(path + "/loop/backing_file") else { return nil }
         var backing = LoopBacking()
         let mark = " (deleted)"
@@ -76,21 +90,44 @@ struct SystemReader {
         backing.path = backing.isDeleted ? String(file.dropLast(mark.count)) : file
         backing.offset = tree.number(path + "/loop/offset") ?? 0
         backing.sizeLimit = tree.number(path + "/loop/sizelimit") ?? 0
-        if tree.isThisMachine { ask(node, &backing) }
         return backing
     }
 
     /// What only the driver knows: which file of which file system it has, whatever its name is now.
-    private func ask(_ node: String, _ backing: inout LoopBacking) {
-        let descriptor = unsafe open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-        guard descriptor >= 0 else { return }
-        defer { close(descriptor) }
-        var status = loop_info64()
-        // SAFETY: LOOP_GET_STATUS64 fills the structure it is given; see loop(4).
-        guard unsafe ioctl(descriptor, UInt(LOOP_GET_STATUS64), &status) == 0 else { return }
-        backing.fileSystem = DeviceNumber(status.lo_device)
-        backing.inode = status.lo_inode
-        if status.lo_rdevice != 0 { backing.blockDevice = DeviceNumber(status.lo_rdevice) }
+    ///
+    /// - Returns: the loop devices that do not answer.
+    private func askLoops(_ nodes: inout [BlockNode]) -> Set<DeviceNumber> {
+        let answers = observer.loops(at: nodes.filter { $0.loop != nil }.map(\.path))
+        var silent: Set<DeviceNumber> = []
+        for index in nodes.indices {
+            guard var backing = nodes[index].loop else { continue }
+            guard let answer = answers[nodes[index].path] else {
+                silent.insert(nodes[index].number)
+                continue
+            }
+            guard case .backed(let fileSystem, let inode, let device) = answer else { continue }
+            backing.fileSystem = DeviceNumber(fileSystem)
+            backing.inode = inode
+            if device != 0 { backing.blockDevice = DeviceNumber(device) }
+            backing.isAtPath = backing.path.flatMap { isFile($0, fileSystem, inode) }
+            nodes[index].loop = backing
+        }
+        return silent
+    }
+
+    /// Whether a path leads to that very file; nil where this machine's paths say nothing.
+    private func isFile(_ path: String, _ fileSystem: UInt64, _ inode: UInt64) -> Bool? {
+        guard tree.isThisMachine else { return nil }
+        var status = stat()
+        return unsafe stat(path, &status) == 0 && status.st_dev == fileSystem && status.st_ino == inode
+    }
+
+    /// Lower folders of overlays that are not there, or are empty: what the overlay shows lies elsewhere, below another
+    /// mount or on one that was detached.
+    private func readUnseenFolders(_ mounts: [Mount]) -> Set<String> {
+        guard tree.isThisMachine else { return [] }
+        let folders = mounts.filter { $0.process == nil && $0.isSystem }.flatMap(\.lowerFolders)
+        return Set(folders.filter { tree.names(in: $0).isEmpty })
     }
 
     /// Ours first, then the first process's, then one process of each other namespace.
@@ -151,6 +188,28 @@ struct SystemReader {
         var status = stat()
         guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFBLK else { return nil }
         return DeviceNumber(UInt64(status.st_rdev))
+    }
+}
+
+extension BlockNode {
+    /// A loop device that no file is attached to.
+    fileprivate init(empty name: String, _ number: DeviceNumber, _ entry: CatalogEntry) {
+        self.init(
+            name: name,
+            number: number,
+            sysfsPath: entry.sysfsPath,
+            size: 0,
+            isReadOnly: false,
+            parent: nil,
+            partitionNumber: nil,
+            start: 0,
+            holders: [],
+            slaves: [],
+            loop: nil,
+            mapperName: nil,
+            properties: entry.properties,
+            links: entry.links
+        )
     }
 }
 

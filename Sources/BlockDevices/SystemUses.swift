@@ -7,6 +7,7 @@ package struct SystemUses: Sendable {
         /// "mounted at / (mountinfo 27)", "used as swap".
         let what: String
         let footing: Footing
+        var swap: Swap?
     }
 
     let uses: [Use]
@@ -29,7 +30,10 @@ package struct SystemUses: Sendable {
             if !swap.isFile && view.names[swap.path] == nil {
                 footing.unknown.append("\(swap.path) is no known device")
             }
-            uses.append(Use(what: "used as swap (\(swap.path))", footing: footing))
+            if !swap.isThere {
+                footing.unknown.append("the swap file \(swap.path) is deleted, or lies below another mount")
+            }
+            uses.append(Use(what: "used as swap (\(swap.path))", footing: footing, swap: swap))
             unknown += footing.unknown.map { "\($0), used as swap (\(swap.path))" }
         }
         if let resume = view.resume {
@@ -43,7 +47,7 @@ package struct SystemUses: Sendable {
 
 extension Mount {
     /// Whether the machine stops working when the file system at this place is overwritten.
-    fileprivate var isSystem: Bool {
+    var isSystem: Bool {
         ["/", "/usr", "/var", "/boot", "/efi"].contains(mountPoint) || mountPoint.hasPrefix("/boot/")
     }
 }

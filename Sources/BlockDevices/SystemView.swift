@@ -4,8 +4,12 @@
 /// What this machine looked like at one moment, as far as judging a disk needs it. Pure data: the rules read no file.
 package struct SystemView: Sendable {
     package let nodes: [DeviceNumber: BlockNode]
+    /// Devices that did not answer when they were looked at.
+    package let silent: Set<DeviceNumber>
     /// Of every mount namespace that can be seen, each mount once.
     package let mounts: [Mount]
+    /// Folders that overlays stand on, and that do not hold what is shown.
+    package let unseenFolders: Set<String>
     package let swaps: [Swap]
     /// Where the kernel would wake up from: /sys/power/resume, or `resume=` on its command line.
     package let resume: DeviceNumber?
@@ -20,7 +24,9 @@ package struct SystemView: Sendable {
 
     package init(
         nodes: [BlockNode],
+        silent: Set<DeviceNumber> = [],
         mounts: [Mount] = [],
+        unseenFolders: Set<String> = [],
         swaps: [Swap] = [],
         resume: DeviceNumber? = nil,
         resumeTag: MediumTag? = nil,
@@ -29,7 +35,9 @@ package struct SystemView: Sendable {
         loaderPartition: String? = nil
     ) {
         self.nodes = Dictionary(nodes.map { ($0.number, $0) }, uniquingKeysWith: { first, _ in first })
+        self.silent = silent
         self.mounts = mounts
+        self.unseenFolders = unseenFolders
         self.swaps = swaps
         self.resume = resume
         self.resumeTag = resumeTag
@@ -54,21 +62,40 @@ package struct SystemView: Sendable {
         nodes.values.filter { $0.parent == disk }.sorted { ($0.start, $0.name) < ($1.start, $1.name) }
     }
 
+    /// Whether udev knows the partition that the boot loader came from; nil where no loader told of one.
+    var isLoaderElsewhere: Bool? {
+        loaderPartition.map { uuid in
+            nodes.values.contains { $0.properties["ID_PART_ENTRY_UUID"]?.lowercased() == uuid }
+        }
+    }
+
+    /// The block device that a loop device is over; nil where it is over a file.
+    func device(below node: BlockNode) -> DeviceNumber? {
+        node.loop.flatMap { loop in loop.blockDevice ?? loop.path.flatMap { names[$0] } }
+    }
+
     package func displayName(_ number: DeviceNumber) -> String {
         nodes[number]?.displayName ?? "the device \(number)"
     }
 
-    /// The mount that a path lies on, as the process sees it that the mounts belong to; the last one mounted counts.
-    ///
-    /// - Parameter covering: a mount to look below: an overlay over /usr shows the /usr that it hides.
-    func mount(holding path: String, process: Int?, below covering: Mount? = nil) -> Mount? {
-        var best: Mount?
-        for mount in mounts where mount.process == process && mount.id != covering?.id {
-            let point = mount.mountPoint
-            guard point == "/" || path == point || path.hasPrefix(point + "/") else { continue }
-            if point.utf8.count >= best?.mountPoint.utf8.count ?? 0 { best = mount }
+    /// The mount that a path lies on now, as the process sees it that the mounts belong to: from the root down, at each
+    /// step the nearest mount on the way.
+    func mount(holding path: String, process: Int?) -> Mount? {
+        let own = mounts.filter { $0.process == process && $0.covers(path) }
+        let numbers = Set(own.map(\.id))
+        guard
+            var current = own.last(where: {
+                $0.mountPoint == "/" && ($0.parent == $0.id || !numbers.contains($0.parent))
+            })
+        else { return nil }
+        var passed = Set([current.id])
+        while let next = own.filter({ $0.parent == current.id && !passed.contains($0.id) })
+            .min(by: { $0.mountPoint.utf8.count < $1.mountPoint.utf8.count })
+        {
+            passed.insert(next.id)
+            current = next
         }
-        return best
+        return current
     }
 }
 

@@ -49,6 +49,7 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case partition
     case noMedium = "no-medium"
     case readOnly = "read-only"
+    case noAnswer = "no-answer"
     case tooSmall = "too-small"
     case systemDisk = "system-disk"
     case mounted
@@ -86,8 +87,10 @@ package enum ErrorCode: String, Sendable, CaseIterable {
             .growFailed:
             74
         case .busy: 75
-        case .notBlockDevice, .partition, .noMedium, .readOnly, .tooSmall, .systemDisk, .mounted, .swap, .held, .inUse,
-            .backsLoop, .holdsSource, .sectorSize, .changed, .ambiguous, .internalDisk, .virtual, .member, .large,
+        case .notBlockDevice, .partition, .noMedium, .readOnly, .noAnswer, .tooSmall, .systemDisk, .mounted, .swap,
+            .held,
+            .inUse, .backsLoop, .holdsSource, .sectorSize, .changed, .ambiguous, .internalDisk, .virtual, .member,
+            .large,
             .notPermitted, .declined:
             77
         case .badRecipe: 78

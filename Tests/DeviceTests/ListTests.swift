@@ -31,6 +31,52 @@ extension RefusalTests {
         }
 
         @Test(
+            "two disks that hang cost one time limit together; a third is judged, and written meanwhile",
+            .enabled(if: FaultyDevice.isAvailable, "\(FaultyDevice.requirement)")
+        )
+        func severalHanging() async throws {
+            let hung = try await [
+                FaultyDevice(size: 64 << 20, faults: [.hang(on: .read)]),
+                FaultyDevice(size: 64 << 20, faults: [.hang(on: .read)]),
+            ]
+            defer { for device in hung { device.close() } }
+            let loop = try LoopDevice(size: 8 << 20)
+            defer { loop.close() }
+            let folder = try TemporaryFolder()
+            try TestImage.create(folder.file("image.raw"), size: 4 << 20, data: [0..<(1 << 20)])
+
+            async let list = FlashlayerProgram.run(["devices", "--json"])
+            async let written = FlashlayerProgram.run(
+                ["write", folder.file("image.raw"), loop.path, "--yes", "--allow", "virtual"]
+            )
+            let start = ContinuousClock.now
+            let disks = try await JSONValue.array(of: list.output)
+            // One after the other they would take twice the limit of 3 s, and the program's own time.
+            #expect(ContinuousClock.now - start < .seconds(6))
+            for device in hung {
+                let disk = try #require(disks.first { $0["path"]?.text == device.path })
+                #expect(disk["contents"]?.text == "not responding")
+                #expect(Self.codes(disk) == ["no-answer", "virtual"])
+            }
+            let well = try #require(disks.first { $0["path"]?.text == loop.path })
+            #expect(Self.codes(well).first == "virtual")
+            let outcome = try await written
+            #expect(outcome.status == 0, "\(outcome.errors)")
+
+            // And the one that hangs is refused, by no allowance to be lifted.
+            let refused = try await FlashlayerProgram.run(
+                ["write", folder.file("image.raw"), hung[0].path, "--yes", "--allow", "virtual"]
+            )
+            #expect(refused.status == 77)
+            #expect(refused.errors.contains("[no-answer]"), "\(refused.errors)")
+        }
+
+        private static func codes(_ disk: JSONValue) -> [String] {
+            guard case .array(let refusals)? = disk["refusals"] else { return [] }
+            return refusals.compactMap { $0["code"]?.text }
+        }
+
+        @Test(
             "a loop device is listed with --all, and the rest is counted",
             .enabled(if: LoopDevice.isAvailable, "\(LoopDevice.requirement)")
         )

@@ -8,10 +8,17 @@ package import Model
 /// Another machine, laid out as files in a folder: what sysfs and procfs would show there.
 package final class FakeMachine {
     private let folder: TemporaryFolder
-    private var mounts: [Int?: [String]] = [:]
+    private struct MountLine {
+        let point: String
+        let id: Int
+        let text: String
+    }
+
+    private var mounts: [Int?: [MountLine]] = [:]
     private var swaps = ["Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority"]
     private var contents: [String: DiskContent] = [:]
     private var properties: [String: CatalogEntry] = [:]
+    private var statuses: [String: LoopStatus?] = [:]
     private var places: [String: String] = [:]
     private var nextMount = 20
 
@@ -102,7 +109,11 @@ package final class FakeMachine {
 
     /// A line of mountinfo.
     ///
-    /// - Parameter process: whose; nil for ours.
+    /// Mounts are listed in the order in which they were made, as the kernel does.
+    ///
+    /// - Parameters:
+    ///   - process: whose; nil for ours.
+    ///   - id: nil for the next one. The kernel gives numbers that have become free again.
     @discardableResult
     package func mount(
         _ device: String,
@@ -110,16 +121,29 @@ package final class FakeMachine {
         _ type: String,
         _ source: String,
         options: String = "rw",
-        process: Int? = nil
+        process: Int? = nil,
+        id: Int? = nil
     ) -> Int {
-        nextMount += 1
-        mounts[process, default: []]
-            .append("\(nextMount) 1 \(device) / \(point) rw,relatime shared:1 - \(type) \(source) \(options)")
-        return nextMount
+        if id == nil { nextMount += 1 }
+        let number = id ?? nextMount
+        // What the path leads to so far is what it is mounted on.
+        let parent = mounts[process, default: []].last {
+            point == $0.point || point.hasPrefix($0.point + "/") || $0.point == "/"
+        }
+        mounts[process, default: []].append(
+            MountLine(
+                point: point,
+                id: number,
+                text:
+                    "\(number) \(parent?.id ?? 1) \(device) / \(point) rw,relatime shared:1 - \(type) \(source) \(options)"
+            )
+        )
+        return number
     }
 
     @discardableResult
-    package func swap(_ path: String, type: String = "partition") -> Self {
+    package func swap(_ path: String, type: String = "partition") throws -> Self {
+        if type == "file" { try write("", path) }
         swaps.append("\(path)                               \(type)\t\t1048572\t\t0\t\t-2")
         return self
     }
@@ -135,6 +159,11 @@ package final class FakeMachine {
         contents["/dev/" + name] = content
     }
 
+    /// What a loop device's driver says; nil: it hangs.
+    package func status(_ name: String, _ status: LoopStatus?) {
+        statuses["/dev/" + name] = .some(status)
+    }
+
     /// Any other file.
     package func write(_ text: String, _ path: String) throws {
         try folder.write(text.isEmpty ? text : text + "\n", to: String(path.dropFirst()))
@@ -142,7 +171,7 @@ package final class FakeMachine {
 
     package func inventory() throws -> Inventory {
         for (process, lines) in mounts {
-            try write(lines.joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
+            try write(lines.map(\.text).joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
             guard let process else { continue }
             try write("", "/proc/\(process)/ns/x")
             try? FileManager.default.createSymbolicLink(
@@ -155,7 +184,7 @@ package final class FakeMachine {
         return try Inventory(
             tree: tree,
             catalog: Catalog(sysfs: SysfsCatalog(tree), known: Array(properties.values)),
-            contents: Contents(contents: contents)
+            observer: Observer(contents: contents, statuses: statuses)
         )
     }
 
@@ -190,11 +219,20 @@ package final class FakeMachine {
         }
     }
 
-    private struct Contents: ContentSource {
+    private struct Observer: DeviceObserver {
         let contents: [String: DiskContent]
+        let statuses: [String: LoopStatus?]
 
         func contents(of paths: [String]) -> [String: ProbeOutcome] {
             Dictionary(paths.map { ($0, contents[$0].map { .content($0) } ?? .unreadable) }) { first, _ in first }
+        }
+
+        func loops(at paths: [String]) -> [String: LoopStatus] {
+            Dictionary(paths.map { ($0, statuses[$0] ?? .unknown) }) { first, _ in first }.compactMapValues { $0 }
+        }
+
+        func access(to paths: [String]) -> [String: ExclusiveAccess] {
+            Dictionary(paths.map { ($0, .free) }) { first, _ in first }
         }
     }
 }

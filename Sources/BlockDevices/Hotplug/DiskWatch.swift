@@ -39,35 +39,57 @@ extension Disk {
 
 /// Contents that were read once, for as long as the medium is the same: whoever watches looks often, and must not leave
 /// another thread or process behind at each look at a disk that hangs.
-package final class RememberedContents: ContentSource {
-    private struct Known {
+package final class RememberedContents: DeviceObserver {
+    private struct Known<Answer: Sendable> {
         let medium: String
-        let outcome: ProbeOutcome
+        let answer: Answer
     }
 
-    private let source: any ContentSource
+    private let source: any DeviceObserver
     private let tree: FileTree
-    private let known = Mutex<[String: Known]>([:])
+    private let contents = Mutex<[String: Known<ProbeOutcome>]>([:])
+    /// nil: it did not answer.
+    private let statuses = Mutex<[String: Known<LoopStatus?>]>([:])
 
-    package init(_ source: any ContentSource, tree: FileTree = FileTree()) {
+    package init(_ source: any DeviceObserver, tree: FileTree = FileTree()) {
         self.source = source
         self.tree = tree
     }
 
     /// What answers is read again at the next look; what does not is left alone until its medium changes.
     package func forget() {
-        known.withLock { known in known = known.filter { $0.value.outcome == .notResponding } }
+        contents.withLock { known in known = known.filter { $0.value.answer == .notResponding } }
+        statuses.withLock { known in known = known.filter { $0.value.answer == nil } }
     }
 
     package func contents(of paths: [String]) -> [String: ProbeOutcome] {
+        remembered(paths, contents) { source.contents(of: $0) }
+    }
+
+    package func loops(at paths: [String]) -> [String: LoopStatus] {
+        remembered(paths, statuses) { new in
+            let found = source.loops(at: new)
+            return Dictionary(new.map { ($0, found[$0]) }, uniquingKeysWith: { first, _ in first })
+        }.compactMapValues { $0 }
+    }
+
+    package func access(to paths: [String]) -> [String: ExclusiveAccess] {
+        source.access(to: paths)
+    }
+
+    private func remembered<Answer: Sendable>(
+        _ paths: [String],
+        _ memory: borrowing Mutex<[String: Known<Answer>]>,
+        _ ask: ([String]) -> [String: Answer]
+    ) -> [String: Answer] {
         let media = Dictionary(paths.map { ($0, medium($0)) }, uniquingKeysWith: { first, _ in first })
-        let remembered = known.withLock { known in
+        let remembered = memory.withLock { known in
             known = known.filter { media[$0.key] == $0.value.medium }
-            return known.mapValues(\.outcome)
+            return known.mapValues(\.answer)
         }
-        let found = source.contents(of: paths.filter { remembered[$0] == nil })
-        known.withLock { known in
-            for (path, outcome) in found { known[path] = Known(medium: media[path] ?? "", outcome: outcome) }
+        let found = ask(paths.filter { remembered[$0] == nil })
+        memory.withLock { known in
+            for (path, answer) in found { known[path] = Known(medium: media[path] ?? "", answer: answer) }
         }
         return remembered.merging(found) { old, _ in old }
     }
@@ -81,8 +103,16 @@ package final class RememberedContents: ContentSource {
 }
 
 /// Reads nothing, for those who only ask which disks there are.
-package struct UnreadContents: ContentSource {
+package struct UnreadContents: DeviceObserver {
     package init() {}
+
+    package func loops(at paths: [String]) -> [String: LoopStatus] {
+        Dictionary(paths.map { ($0, .unknown) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    package func access(to paths: [String]) -> [String: ExclusiveAccess] {
+        Dictionary(paths.map { ($0, .unknown) }, uniquingKeysWith: { first, _ in first })
+    }
 
     package func contents(of paths: [String]) -> [String: ProbeOutcome] {
         Dictionary(paths.map { ($0, .unreadable) }, uniquingKeysWith: { first, _ in first })

@@ -73,7 +73,7 @@ struct TargetWait: Sendable {
     private func look() async throws -> [Missing] {
         let found = try await onAbandonableThread(named: "look") { [choices] in
             // Nothing is read of the disks: one that hangs keeps nobody waiting for another one.
-            let inventory = try Inventory(tree: FileTree(), catalog: UdevCatalog(), contents: UnreadContents())
+            let inventory = try Inventory(tree: FileTree(), catalog: UdevCatalog(), observer: UnreadContents())
             return choices.map { choice -> FlashlayerError? in
                 guard case .disk(let choice) = choice else { return nil }
                 do {

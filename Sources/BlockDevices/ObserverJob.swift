@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import CLinux
+import Glibc
+import Programs
+import Threads
+
+/// The observer's own side: the only code that opens devices to look at them.
+package struct ObserverJob: Codable, Sendable {
+    /// The private subcommand by which the program starts itself as an observer.
+    package static let subcommand = "_observe"
+
+    enum Aspect: String, Codable {
+        case content, loop, access
+    }
+
+    struct Answer: Codable {
+        let path: String
+        var content: ProbeOutcome?
+        var loop: LoopStatus?
+        var access: ExclusiveAccess?
+    }
+
+    let aspect: Aspect
+    let paths: [String]
+
+    /// Reads the job from standard input and does it.
+    ///
+    /// - Returns: the process's exit status.
+    package static func run() throws -> Int32 {
+        let session = WorkerSession()
+        let job = try session.receive(ObserverJob.self)
+        // Threads that are stuck would keep the process from ending in any other way.
+        session.whenCancelled { _exit(0) }
+        let threads = try job.paths.map { path in
+            try OwnThread(named: "observe") { session.emit(job.answer(path)) }
+        }
+        for thread in threads { thread.join() }
+        return 0
+    }
+
+    private func answer(_ path: String) -> Answer {
+        switch aspect {
+        case .content:
+            Answer(path: path, content: (try? ContentProbe(path).content()).map { .content($0) } ?? .unreadable)
+        case .loop: Answer(path: path, loop: LoopStatus(of: path))
+        case .access: Answer(path: path, access: ExclusiveAccess(of: path))
+        }
+    }
+}
+
+extension LoopStatus {
+    /// Which file of which file system a loop device has, whatever its name is now.
+    init(of path: String) {
+        let descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            self = .unknown
+            return
+        }
+        defer { close(descriptor) }
+        self.init(of: descriptor)
+    }
+
+    init(of descriptor: Int32) {
+        var status = loop_info64()
+        // SAFETY: LOOP_GET_STATUS64 fills the structure it is given; see loop(4).
+        guard unsafe ioctl(descriptor, UInt(LOOP_GET_STATUS64), &status) == 0 else {
+            self = .unknown
+            return
+        }
+        self = .backed(fileSystem: status.lo_device, inode: status.lo_inode, device: status.lo_rdevice)
+    }
+}
