@@ -48,7 +48,7 @@ struct RuleTests {
             machine.mount("0:47", "/data", "btrfs", "/dev/sdb1")
         },
         Trip(code: .swap, evidence: "/dev/sdb1 is swap (/proc/swaps)") { machine in
-            machine.swap("/dev/sdb1")
+            try machine.swap("/dev/sdb1")
         },
         Trip(code: .held, evidence: "/dev/dm-0 (luks-stick) is built on /dev/sdb1") { machine in
             try machine.stack("dm-0", "252:0", on: ["sdb1"], mapper: "luks-stick")

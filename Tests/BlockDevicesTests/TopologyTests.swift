@@ -107,16 +107,18 @@ struct TopologyTests {
         try machine.stick()
         try machine.disk("sda", "8:0", .sata)
         try machine.loop("loop0", "7:0", over: "/run/live/medium/live/filesystem.squashfs")
+        // The kernel lists mounts as they were made, and an overlay is made of what is there.
+        machine.mount("0:26", "/run/live/overlay", "tmpfs", "tmpfs", id: 23)
+        machine.mount("8:17", "/run/live/medium", "vfat", "/dev/sdb1", id: 24)
+        machine.mount("7:0", "/run/live/rootfs/filesystem.squashfs", "squashfs", "/dev/loop0", id: 25)
         machine.mount(
             "0:25",
             "/",
             "overlay",
             "overlay",
-            options: "rw,lowerdir=/run/live/rootfs/filesystem.squashfs/,upperdir=/run/live/overlay/rw"
+            options: "rw,lowerdir=/run/live/rootfs/filesystem.squashfs/,upperdir=/run/live/overlay/rw",
+            id: 22
         )
-        machine.mount("0:26", "/run/live/overlay", "tmpfs", "tmpfs")
-        machine.mount("8:17", "/run/live/medium", "vfat", "/dev/sdb1")
-        machine.mount("7:0", "/run/live/rootfs/filesystem.squashfs", "squashfs", "/dev/loop0")
         #expect(try machine.codes("/dev/sdb") == [.systemDisk, .mounted])
         #expect(
             try machine.evidence("/dev/sdb", .systemDisk) == "/dev/loop0 mounted at / (mountinfo 22), on /dev/sdb1"
@@ -199,7 +201,7 @@ struct TopologyTests {
         #expect(try chroot.evidence("/dev/sdb", .systemDisk)?.contains("no root file system") == true)
 
         let swapping = try FakeMachine.plain()
-        swapping.swap("/dev/mapper/unheard-of")
+        try swapping.swap("/dev/mapper/unheard-of")
         #expect(try swapping.codes("/dev/sdb") == [.systemDisk])
 
         let vanished = try FakeMachine()
@@ -330,7 +332,7 @@ struct TopologyTests {
         machine.mount("252:1", "/", "ext4", "/dev/mapper/vg-root")
         machine.mount("259:2", "/boot", "ext4", "/dev/nvme0n1p2")
         machine.mount("259:1", "/boot/efi", "vfat", "/dev/nvme0n1p1")
-        machine.swap("/dev/dm-2")
+        try machine.swap("/dev/dm-2")
         try machine.stick()
         return machine
     }
