@@ -31,9 +31,10 @@ package struct Claim: ~Copyable {
         whileWaiting: () throws -> Void = {}
     ) throws {
         let deadline = ContinuousClock.now + lockTimeout
-        let owner = try Self.openExclusively(identity.path, until: deadline, whileWaiting)
+        var owner = try Self.openExclusively(identity.path, until: deadline, whileWaiting)
         try Self.lock(owner.descriptor, identity.path, until: deadline, whileWaiting)
         try Self.compare(owner.descriptor, with: identity)
+        try Self.holdBelow(&owner, identity.path)
         var isReadOnly: Int32 = 0
         if unsafe flashlayer_blkroget(owner.descriptor, &isReadOnly) == 0, isReadOnly != 0 {
             throw Refusal(.readOnly, path: identity.path, evidence: ["the kernel has it as read-only"]).error
@@ -148,6 +149,23 @@ package struct Claim: ~Copyable {
         }
     }
 
+    /// A loop device leaves what it is over to everybody: that is held as well, down to the disk.
+    private static func holdBelow(_ owner: inout DescriptorOwner, _ path: String) throws {
+        var upper = owner.descriptor
+        var seen: Set<DeviceNumber> = []
+        while let lower = DeviceNumber(below: upper), let disk = KernelPartitions.disk(of: lower),
+            seen.insert(disk.number).inserted
+        {
+            upper = unsafe open(disk.path, O_RDONLY | O_EXCL | O_CLOEXEC)
+            guard upper >= 0 else {
+                let error = Errno.current
+                let evidence = "\(disk.path) below it cannot be opened exclusively: \(error)"
+                throw Refusal(.inUse, path: path, evidence: [evidence]).error
+            }
+            owner.below.append(upper)
+        }
+    }
+
     private static func busy(_ path: String) -> FlashlayerError {
         FlashlayerError(
             .busy,
@@ -178,6 +196,8 @@ package struct Claim: ~Copyable {
 /// Closes what it owns.
 private struct DescriptorOwner: ~Copyable {
     let descriptor: Int32
+    /// Of the devices that this one is a loop over.
+    var below: [Int32] = []
 
     init(_ descriptor: Int32) {
         self.descriptor = descriptor
@@ -185,6 +205,15 @@ private struct DescriptorOwner: ~Copyable {
 
     deinit {
         close(descriptor)
+        for descriptor in below { close(descriptor) }
+    }
+}
+
+extension DeviceNumber {
+    /// The block device that an open loop device is over; nil where there is none.
+    fileprivate init?(below descriptor: Int32) {
+        guard case .backed(_, _, let device) = LoopStatus(of: descriptor), device != 0 else { return nil }
+        self.init(device)
     }
 }
 

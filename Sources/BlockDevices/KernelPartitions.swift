@@ -29,6 +29,19 @@ enum KernelPartitions {
         "/sys/dev/block/\(DeviceNumber(disk))"
     }
 
+    /// The whole disk that a device is, or is a partition of; nil when it is not in sysfs any more.
+    static func disk(of device: DeviceNumber) -> (number: DeviceNumber, path: String)? {
+        let tree = FileTree()
+        var parts = tree.resolved("/sys/dev/block/\(device)").split(separator: "/")
+        if tree.exists("/" + parts.joined(separator: "/") + "/partition") { parts.removeLast() }
+        guard let name = parts.last, let number = tree.text("/" + parts.joined(separator: "/") + "/dev") else {
+            return nil
+        }
+        // A slash of a name is an exclamation mark in sysfs.
+        let path = "/dev/" + name.split(separator: "!").joined(separator: "/")
+        return DeviceNumber(number).map { ($0, path) }
+    }
+
     /// - Returns: why not; a partition that is not there counts as removed.
     static func remove(_ number: Int, _ descriptor: Int32) -> Errno? {
         guard flashlayer_blkpg(descriptor, flashlayer_blkpg_delete, Int32(number), 0, 0) != 0 else { return nil }
