@@ -45,6 +45,9 @@ package struct Disk: Sendable, Equatable {
         )
     }
 
+    /// What `--unmount` takes away, in this order.
+    package var unmounting: [MountStep] { subject.unmounting }
+
     package struct Partition: Codable, Sendable, Equatable {
         /// nil when the kernel has no node for it.
         package let path: String?
@@ -69,6 +72,12 @@ package struct Refusal: Codable, Sendable, Equatable {
     package let evidence: String
     /// `--allow CODE` lifts it.
     package let overridable: Bool
+    /// `--unmount` would end it. Not a part of the JSON: it is an advice.
+    var endsByUnmounting = false
+
+    private enum CodingKeys: CodingKey {
+        case code, message, evidence, overridable
+    }
 
     /// As the error that ends a command.
     package var error: FlashlayerError {
@@ -92,7 +101,10 @@ package struct Refusal: Codable, Sendable, Equatable {
         // The advice of a rule has a word where the device belongs: this one, or the loop device that uses it.
         let sentence = first.code == .backsLoop ? first.evidence : first.message
         let path = sentence.split(separator: " ").first.map(String.init) ?? "DEVICE"
-        return Rule.advice(for: first.code)?.replacing("DEVICE", with: path)
+        let advice = Rule.advice(for: first.code)?.replacing("DEVICE", with: path)
+        // Where something else stands in the way as well, unmounting would be for nothing.
+        guard firm.allSatisfy(\.endsByUnmounting) else { return advice }
+        return advice.map { $0 + "; or add --unmount to the command that writes" }
     }
 }
 

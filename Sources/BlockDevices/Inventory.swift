@@ -75,6 +75,8 @@ package struct Inventory: Sendable {
         subject.request = request
         let found = subject.refusals
         guard !found.contains(where: { !$0.overridable }) else { return found }
+        // It is busy with what is yet to be unmounted; whoever does that judges once more.
+        guard !request.unmounts || subject.unmounting.isEmpty else { return found }
         open(&subject)
         return subject.refusals
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Model
+
 /// All that the rules know when they judge one device. Nothing in it reads a file.
 package struct Subject: Sendable {
     package let node: BlockNode
@@ -85,7 +87,13 @@ extension Subject {
         Rule.all.compactMap { rule in
             let evidence = rule.evidence(self)
             guard !evidence.isEmpty, !(rule.isOverridable && request.allowed.contains(rule.code)) else { return nil }
-            return Refusal(rule, path: node.path, evidence: evidence)
+            var refusal = Refusal(rule, path: node.path, evidence: evidence)
+            if rule.code == .mounted && !request.unmounts {
+                var unmounting = self
+                unmounting.request.unmounts = true
+                refusal.endsByUnmounting = rule.evidence(unmounting).isEmpty
+            }
+            return refusal
         }
     }
 }

@@ -165,8 +165,9 @@ extension Rule {
         advice: "unmount what is mounted from it: umount PATH",
         evidence: { subject in
             let own = subject.overwritten
+            let leaving = subject.request.unmounts ? subject.unmountable : []
             var seen: Set<String> = []
-            return subject.view.mounts.flatMap { mount -> [String] in
+            return subject.view.mounts.filter { !leaving.contains($0.id) }.flatMap { mount -> [String] in
                 let places: [String]
                 switch subject.view.ground(of: mount) {
                 case .devices(let devices): places = devices.intersection(own).map(subject.name).sorted()

@@ -13,6 +13,8 @@ package struct WriteRequest: Sendable {
     package var sourceFiles: [SourceFile]
     /// Rules that the user lifted.
     package var allowed: Set<ErrorCode>
+    /// What is mounted from the disk will be unmounted first, where that can be undone.
+    package var unmounts: Bool
 
     /// - Parameter sourceFiles: paths of image, backing files, cache and report; one that is not there yet counts as
     ///   the folder that it will be in.
@@ -20,11 +22,13 @@ package struct WriteRequest: Sendable {
         imageSize: UInt64? = nil,
         tableSectorSize: Int? = nil,
         sourceFiles: [String] = [],
-        allowed: Set<ErrorCode> = []
+        allowed: Set<ErrorCode> = [],
+        unmounts: Bool = false
     ) {
         self.imageSize = imageSize
         self.tableSectorSize = tableSectorSize
         self.sourceFiles = sourceFiles.compactMap { SourceFile($0) }
         self.allowed = allowed
+        self.unmounts = unmounts
     }
 }

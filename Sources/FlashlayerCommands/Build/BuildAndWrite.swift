@@ -67,7 +67,8 @@ struct BuildAndWrite: Operation {
         let chosen = try await run.judge(
             expectedSize: try await expectedSize(plan),
             files: files,
-            allowed: allowed
+            allowed: allowed,
+            unmounts: flash.unmount
         )
         if !flash.yes { try run.confirm(chosen) }
 
@@ -89,6 +90,7 @@ struct BuildAndWrite: Operation {
             image: image.facts,
             files: files + image.files,
             allowed: allowed,
+            unmounts: flash.unmount,
             chosen: chosen
         )
         for (before, now) in zip(chosen, targets) where before.target != now.target {
@@ -98,8 +100,16 @@ struct BuildAndWrite: Operation {
                 advice: "nothing was written; choose again: flashlayer write \(result.image) \(before.path)"
             )
         }
-        let job = flash.job(image.reference, targets: targets.map(\.target))
-        try await run.run(job, image, targets, expecting: result.imageDigest)
+        let write = { (targets: [ChosenTarget]) in
+            let job = flash.job(image.reference, targets: targets.map(\.target))
+            try await run.run(job, image, targets, expecting: result.imageDigest)
+        }
+        guard flash.unmount else { return try await write(targets) }
+        try await run.unmounted(targets) {
+            try await run.judge(image: image.facts, files: files + image.files, allowed: allowed, chosen: targets)
+        } _: {
+            try await write($0)
+        }
     }
 
     /// Bytes of the image that will be built; a base image that is not enlarged keeps its size.

@@ -23,6 +23,9 @@ struct FlashOptions: ParsableArguments, Sendable {
     )
     var allow: [String] = []
 
+    @Flag(help: "Unmount what is mounted from the disk, and nothing else; mount it again if nothing is written.")
+    var unmount = false
+
     @Flag(
         name: .customLong("no-verify"),
         help: "Do not read back what was written. Quicker; a disk that loses data then goes unnoticed."

@@ -93,6 +93,12 @@ enum FlashRecord {
         let message: String
     }
 
+    /// Something was unmounted from a target, or mounted again.
+    struct MountChange: Encodable {
+        let target: String
+        let mountPoint: String
+    }
+
     struct Failure: Encodable {
         let code: ErrorCode
         let message: String

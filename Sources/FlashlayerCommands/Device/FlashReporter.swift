@@ -22,6 +22,8 @@ final class FlashReporter: Sendable {
         /// At the bottom of a terminal.
         var status: String?
         var result: FlashResult?
+        /// Its content is not what it was.
+        var wasTouched = false
     }
 
     private struct State {
@@ -91,6 +93,26 @@ final class FlashReporter: Sendable {
         console.say("waiting for \(what), \(ProgressLine.describe(seconds: Double(secondsLeft))) more")
     }
 
+    /// Something was unmounted from a target, or mounted again.
+    func changed(_ target: String, _ mountPoint: String, isMounted: Bool) {
+        turn.withLock { _ in
+            let change = FlashRecord.MountChange(target: target, mountPoint: mountPoint)
+            if json { return emit(isMounted ? "mounted" : "unmounted", change) }
+            let what = isMounted ? "mounted at \(mountPoint) again" : "unmounted from \(mountPoint)"
+            console.say("\(target): \(Printable.line(what))")
+        }
+    }
+
+    /// Whether anything may have been written to a target, or it is left as it should be.
+    func wasTouched(_ target: String) -> Bool {
+        state.withLock { state in
+            state.subjects.contains { subject in
+                let isDone = subject.result.map { $0.error == nil || $0.bytesWritten > 0 } ?? false
+                return subject.name == target && (subject.wasTouched || isDone)
+            }
+        }
+    }
+
     // MARK: - Events
 
     func report(_ event: TargetEvent) {
@@ -106,7 +128,8 @@ final class FlashReporter: Sendable {
             let name = name(index)
             if json { emit("warning", FlashRecord.Warning(target: name, message: message)) }
             console.warn(message.contains(name) ? message : "\(name): \(message)")
-        case .finished, .touched, .alive: break
+        case .touched: state.withLock { $0.subjects[index].wasTouched = true }
+        case .finished, .alive: break
         }
     }
 

@@ -102,16 +102,48 @@ struct FlashRun: Sendable {
         expectedSize: UInt64? = nil,
         files: [String],
         allowed: Set<ErrorCode>,
+        unmounts: Bool = false,
         chosen: [ChosenTarget]? = nil
     ) async throws -> [ChosenTarget] {
         let request = WriteRequest(
             imageSize: image?.size ?? expectedSize,
             tableSectorSize: image?.tableSectorSize,
             sourceFiles: files + (report.map { [$0.path] } ?? []),
-            allowed: allowed
+            allowed: allowed,
+            unmounts: unmounts
         )
         let again = chosen?.map { $0.disk.map { ChosenTarget.Name.disk(.path($0.path)) } ?? .null }
         return try accept(try await ChosenTarget.find(again ?? choices, for: request))
+    }
+
+    /// Takes away what is mounted from the targets while the work is done, and brings it back for each target of which no
+    /// byte was written.
+    ///
+    /// - Parameters:
+    ///   - targets: judged with what is mounted left out of account.
+    ///   - judge: is asked of them again once nothing is mounted.
+    func unmounted(
+        _ targets: [ChosenTarget],
+        judge: () async throws -> [ChosenTarget],
+        _ work: ([ChosenTarget]) async throws -> Void
+    ) async throws {
+        let release = TargetRelease(targets.compactMap(\.disk), reporter, console)
+        do {
+            try Task.checkCancellation()
+            try await release.unmount()
+            let again = try await judge()
+            for (before, now) in zip(targets, again) where before.target != now.target {
+                throw FlashlayerError(
+                    .changed,
+                    "\(before.path) is not the disk any more that was chosen",
+                    advice: "nothing was written; choose again"
+                )
+            }
+            try await work(again)
+        } catch {
+            await release.restore()
+            throw error
+        }
     }
 
     /// Disks that are only read: no rule is asked.

@@ -17,3 +17,16 @@ struct ObserveCommand: ParsableCommand {
         _exit(try ObserverJob.run())
     }
 }
+
+/// What the program starts itself as, to unmount what may be in use or hang. Not for people: see `Unmounting`.
+struct UnmountCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: UnmountJob.subcommand,
+        abstract: "The worker that unmounts.",
+        shouldDisplay: false
+    )
+
+    func run() throws {
+        _exit(try UnmountJob.run())
+    }
+}

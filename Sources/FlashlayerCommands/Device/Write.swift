@@ -58,9 +58,22 @@ struct Write: Operation {
                 )
             }
             try await run.wait(upTo: flash.engine.wait)
-            let targets = try await run.judge(image: image.facts, files: image.files, allowed: allowed)
+            let targets = try await run.judge(
+                image: image.facts,
+                files: image.files,
+                allowed: allowed,
+                unmounts: flash.unmount
+            )
             if !flash.yes { try run.confirm(targets) }
-            try await run.run(flash.job(image.reference, targets: targets.map(\.target)), image, targets)
+            let write = { (targets: [ChosenTarget]) in
+                try await run.run(flash.job(image.reference, targets: targets.map(\.target)), image, targets)
+            }
+            guard flash.unmount else { return try await write(targets) }
+            try await run.unmounted(targets) {
+                try await run.judge(image: image.facts, files: image.files, allowed: allowed, chosen: targets)
+            } _: {
+                try await write($0)
+            }
         }
     }
 }
