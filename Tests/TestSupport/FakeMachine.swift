@@ -3,14 +3,17 @@
 
 package import BlockDevices
 import FoundationEssentials
+import Glibc
 package import Model
 
 /// Another machine, laid out as files in a folder: what sysfs and procfs would show there.
 package final class FakeMachine {
     private let folder: TemporaryFolder
+    private var made: Set<String> = []
     private struct MountLine {
         let point: String
         let id: Int
+        let parent: Int?
         let text: String
     }
 
@@ -24,7 +27,7 @@ package final class FakeMachine {
 
     /// A machine with procfs mounted and nothing else.
     package init() throws {
-        folder = try TemporaryFolder()
+        folder = try TemporaryFolder(inMemory: true)
         try write("rw quiet", "/proc/cmdline")
         mount("0:21", "/proc", "proc", "proc")
     }
@@ -126,24 +129,25 @@ package final class FakeMachine {
     ) -> Int {
         if id == nil { nextMount += 1 }
         let number = id ?? nextMount
-        // What the path leads to so far is what it is mounted on.
-        let parent = mounts[process, default: []].last {
+        // What the path leads to so far is what it is mounted on; a root that comes later is below what was there.
+        let covering = mounts[process, default: []].filter {
             point == $0.point || point.hasPrefix($0.point + "/") || $0.point == "/"
         }
+        let parent = covering.last { $0.point != "/" } ?? covering.last
         mounts[process, default: []].append(
             MountLine(
                 point: point,
                 id: number,
-                text:
-                    "\(number) \(parent?.id ?? 1) \(device) / \(point) rw,relatime shared:1 - \(type) \(source) \(options)"
+                parent: parent?.id,
+                text: "\(device) / \(point) rw,relatime shared:1 - \(type) \(source) \(options)"
             )
         )
         return number
     }
 
     @discardableResult
-    package func swap(_ path: String, type: String = "partition") throws -> Self {
-        if type == "file" { try write("", path) }
+    package func swap(_ path: String, type: String = "partition", isSeen: Bool = true) throws -> Self {
+        if type == "file", isSeen { try write("", path) }
         swaps.append("\(path)                               \(type)\t\t1048572\t\t0\t\t-2")
         return self
     }
@@ -166,12 +170,29 @@ package final class FakeMachine {
 
     /// Any other file.
     package func write(_ text: String, _ path: String) throws {
-        try folder.write(text.isEmpty ? text : text + "\n", to: String(path.dropFirst()))
+        let file = folder.path + path
+        let parent = String(file[..<(file.lastIndex(of: "/") ?? file.startIndex)])
+        if made.insert(parent).inserted {
+            try FileManager.default.createDirectory(atPath: parent, withIntermediateDirectories: true)
+        }
+        // Thousands of them are made: nothing but what it takes.
+        let descriptor = unsafe open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw FlashlayerError.system("make \(file)", .current, code: .cannotCreate) }
+        defer { close(descriptor) }
+        let bytes = Array((text.isEmpty ? text : text + "\n").utf8)
+        let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        guard count == bytes.count else { throw FlashlayerError.system("write \(file)", .current, code: .cannotCreate) }
     }
 
     package func inventory() throws -> Inventory {
         for (process, lines) in mounts {
-            try write(lines.map(\.text).joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
+            // What was there before the root that came last was moved below it.
+            let root = lines.last { $0.point == "/" }
+            let texts = lines.map { line in
+                let parent = line.parent ?? (line.point == "/" ? nil : root?.id)
+                return "\(line.id) \(parent ?? 1) \(line.text)"
+            }
+            try write(texts.joined(separator: "\n"), "/proc/\(process.map { "\($0)" } ?? "self")/mountinfo")
             guard let process else { continue }
             try write("", "/proc/\(process)/ns/x")
             try? FileManager.default.createSymbolicLink(
@@ -202,12 +223,14 @@ package final class FakeMachine {
     }
 
     private func link(_ name: String, _ place: String) throws {
-        try write("", "/sys/class/block/.made")
-        try FileManager.default.removeItem(atPath: folder.file("sys/class/block/.made"))
-        try FileManager.default.createSymbolicLink(
-            atPath: folder.file("sys/class/block/\(name)"),
-            withDestinationPath: "../.." + place.dropFirst("/sys".count)
+        try FileManager.default.createDirectory(
+            atPath: folder.file("sys/class/block"),
+            withIntermediateDirectories: true
         )
+        let target = "../.." + place.dropFirst("/sys".count)
+        guard unsafe symlink(target, folder.file("sys/class/block/\(name)")) == 0 else {
+            throw FlashlayerError.system("link \(name)", .current, code: .cannotCreate)
+        }
     }
 
     private struct Catalog: DeviceCatalog {

@@ -93,17 +93,17 @@ package final class LoopDevice: Sendable {
         if ownsFile { unsafe unlink(backingFile) }
     }
 
-    /// Detaches and attaches the same file at the same node, which makes it a new medium for the kernel.
-    package func reattach(sectorSize: Int = 512) throws {
+    /// Detaches and attaches the same file, or another one, at the same node, which makes it a new medium for the kernel.
+    package func reattach(_ file: String? = nil, sectorSize: Int = 512) throws {
         detach()
         // While anybody looks at it, such as udev, the kernel puts the detaching off.
         for attempt in 1... {
             let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
             defer { Glibc.close(loop) }
             do {
-                return try Self.configure(loop, file: backingFile, Options(sectorSize: sectorSize))
-            } catch let error as Errno where error.value == EBUSY && attempt < 100 {
-                usleep(20_000)
+                return try Self.configure(loop, file: file ?? backingFile, Options(sectorSize: sectorSize))
+            } catch let error as Errno where error.value == EBUSY && attempt < 2000 {
+                usleep(1000)
             }
         }
     }

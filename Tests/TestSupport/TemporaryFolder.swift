@@ -8,8 +8,10 @@ import Glibc
 package final class TemporaryFolder: Sendable {
     package let path: String
 
-    package init() throws {
-        let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp"
+    /// - Parameter inMemory: on a file system in memory where there is one, for many small files.
+    package init(inMemory: Bool = false) throws {
+        let given = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp"
+        let base = inMemory && FileManager.default.isWritableFile(atPath: "/dev/shm") ? "/dev/shm" : given
         path = "\(base)/flashlayer-test-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
