@@ -33,6 +33,7 @@ package struct ObserverJob: Codable, Sendable {
         let job = try session.receive(ObserverJob.self)
         // Threads that are stuck would keep the process from ending in any other way.
         session.whenCancelled { _exit(0) }
+        session.emitReady()
         let threads = try job.paths.map { path in
             try OwnThread(named: "observe") { session.emit(job.answer(path)) }
         }

@@ -10,11 +10,10 @@ import Programs
 package struct ObserverProcess: DeviceObserver {
     private let executable: String
     private let limit: Duration
-    private let start = ContinuousClock.now
 
     /// - Parameters:
     ///   - executable: the program that has the observer's subcommand.
-    ///   - limit: for all devices together, from now on; what is asked later gets two thirds of it.
+    ///   - limit: how long devices are waited for when no other one answers any more: all that hang cost it once.
     package init(executable: String = Self.program, limit: Duration = .seconds(3)) {
         self.executable = executable
         self.limit = limit
@@ -32,25 +31,20 @@ package struct ObserverProcess: DeviceObserver {
     }
 
     package func contents(of paths: [String]) -> [String: ProbeOutcome] {
-        let answers = ask(.content, paths, until: max(start + limit, .now + limit * 2 / 3)).compactMapValues(\.content)
+        let answers = ask(.content, paths).compactMapValues(\.content)
         // Answers for every path: a silent one is an answer, too.
         return Dictionary(paths.map { ($0, answers[$0] ?? .notResponding) }, uniquingKeysWith: { first, _ in first })
     }
 
     package func loops(at paths: [String]) -> [String: LoopStatus] {
-        // Quickly answered by a driver that is well: most of the time is for reading.
-        ask(.loop, paths, until: .now + limit / 3).compactMapValues(\.loop)
+        ask(.loop, paths).compactMapValues(\.loop)
     }
 
     package func access(to paths: [String]) -> [String: ExclusiveAccess] {
-        ask(.access, paths, until: .now + limit * 2 / 3).compactMapValues(\.access)
+        ask(.access, paths).compactMapValues(\.access)
     }
 
-    private func ask(
-        _ aspect: ObserverJob.Aspect,
-        _ paths: [String],
-        until deadline: ContinuousClock.Instant
-    ) -> [String: ObserverJob.Answer] {
+    private func ask(_ aspect: ObserverJob.Aspect, _ paths: [String]) -> [String: ObserverJob.Answer] {
         guard !paths.isEmpty else { return [:] }
         var found: [String: ObserverJob.Answer] = [:]
         let wanted = Set(paths)
@@ -58,7 +52,7 @@ package struct ObserverProcess: DeviceObserver {
             executable,
             arguments: [ObserverJob.subcommand],
             job: ObserverJob(aspect: aspect, paths: wanted.sorted()),
-            until: deadline
+            patience: limit
         ) { line in
             let answer = try WorkerLine.decode(ObserverJob.Answer.self, from: line)
             found[answer.path] = answer
@@ -67,7 +61,7 @@ package struct ObserverProcess: DeviceObserver {
         // Whatever lies on one disk and makes a library crash says nothing about the others.
         let silent = wanted.subtracting(found.keys)
         if ending == .done, !silent.isEmpty, wanted.count > 1 {
-            for path in silent { found.merge(ask(aspect, [path], until: deadline)) { first, _ in first } }
+            for path in silent { found.merge(ask(aspect, [path])) { first, _ in first } }
         }
         return found
     }

@@ -45,8 +45,8 @@ extension Rule {
         case .readOnly:
             "A switch on the medium, `blockdev --setro`, an optical drive."
         case .noAnswer:
-            "Its driver hangs: it gave no answer within three seconds, or less where others had been waited for. Devices "
-                + "are looked at from a process of its own, so one that hangs holds up no other."
+            "Its driver hangs: it gave no answer, and for three seconds no other device did. Devices are looked at from "
+                + "a process of its own, so one that hangs holds up no other."
         case .tooSmall:
             "Asked where the size of the image is known before it is read; of a stream it turns out later, as "
                 + "`image-too-large`."

@@ -16,7 +16,11 @@ package enum BoundedChild {
         case outOfTime
     }
 
-    /// Runs a program with a job, as `Worker` does, and hands on its lines.
+    /// How long it may take to start: that says nothing of what it is to look at, and a busy machine takes its time.
+    private static let startTime = Duration.seconds(30)
+
+    /// Runs a program with a job, as `Worker` does, and hands on its lines but for the first one, which says that it is
+    /// ready. From then on it may be silent for so long at a time, and four times as long in all.
     ///
     /// - Parameter onLine: false when no more lines are wanted.
     /// - Throws: `fault`, `unavailable` when it cannot be started; what `onLine` throws.
@@ -24,7 +28,7 @@ package enum BoundedChild {
         _ executable: String,
         arguments: [String],
         job: Job,
-        until deadline: ContinuousClock.Instant,
+        patience: Duration,
         onLine: (String) throws -> Bool
     ) throws -> Ending {
         let line = try WorkerLine.encode(WorkerJob(version: Version.workerProtocol, job: job)) + "\n"
@@ -47,8 +51,8 @@ package enum BoundedChild {
         let pid = try started.get()
         // Closing its input, which the `defer` above does, ends one that is in command of itself; this ends the others.
         defer { end(pid) }
-        guard send(line, to: input.ours, until: deadline) else { return .outOfTime }
-        return try read(output.ours, until: deadline, onLine)
+        guard send(line, to: input.ours, until: .now + startTime) else { return .outOfTime }
+        return try read(output.ours, patience, onLine)
     }
 
     private static func send(_ line: String, to end: Int32, until deadline: ContinuousClock.Instant) -> Bool {
@@ -68,14 +72,13 @@ package enum BoundedChild {
         return true
     }
 
-    private static func read(
-        _ end: Int32,
-        until deadline: ContinuousClock.Instant,
-        _ onLine: (String) throws -> Bool
-    ) throws -> Ending {
+    private static func read(_ end: Int32, _ patience: Duration, _ onLine: (String) throws -> Bool) throws -> Ending {
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        while wait(for: end, POLLIN, until: deadline) {
+        var isReady = false
+        var last = ContinuousClock.now + startTime
+        var deadline = last
+        while wait(for: end, POLLIN, until: min(deadline, last)) {
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(end, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { return .done }
@@ -83,7 +86,14 @@ package enum BoundedChild {
             while let newline = text.firstIndex(of: UInt8(ascii: "\n")) {
                 let line = String(decoding: text[..<newline], as: UTF8.self)
                 text.removeSubrange(...newline)
-                guard try onLine(line) else { return .done }
+                if !isReady {
+                    isReady = true
+                    last = .now + patience * 4
+                } else if !(try onLine(line)) {
+                    return .done
+                }
+                // Where others answer the machine works, however slowly.
+                deadline = .now + patience
             }
         }
         return .outOfTime

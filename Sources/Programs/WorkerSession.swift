@@ -54,6 +54,11 @@ package final class WorkerSession: Sendable {
         return job.job
     }
 
+    /// Says that the job was understood, to those who count the time from there.
+    package func emitReady() {
+        emit(["ready": true])
+    }
+
     /// Writes one event. Never fails: a parent that does not listen is told by the exit status.
     package func emit(_ event: some Encodable) {
         guard let line = try? WorkerLine.encode(event) else { return }

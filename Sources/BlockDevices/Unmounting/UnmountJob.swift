@@ -33,6 +33,7 @@ package struct UnmountJob: Codable, Sendable {
     package static func run() throws -> Int32 {
         let session = WorkerSession()
         let job = try session.receive(UnmountJob.self)
+        session.emitReady()
         for (index, step) in job.steps.enumerated() {
             let error =
                 switch job.direction {

@@ -6,7 +6,7 @@ import Programs
 
 /// Takes away what is mounted from a disk, and brings it back when nothing came of the write. All calls block.
 package struct Unmounting: Sendable {
-    /// How long the file systems of a disk may take to write back what they hold. Seconds.
+    /// How long each file system of a disk may take to write back what they hold. Seconds.
     package static let timeLimit = 10
 
     private let disk: String
@@ -89,7 +89,7 @@ package struct Unmounting: Sendable {
             executable,
             arguments: [UnmountJob.subcommand],
             job: job,
-            until: .now + .seconds(Self.timeLimit)
+            patience: .seconds(Self.timeLimit)
         ) { line in
             onAnswer(try WorkerLine.decode(UnmountJob.Answer.self, from: line))
             count += 1
