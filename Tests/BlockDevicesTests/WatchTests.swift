@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Counts how often each path is asked for.
-private final class CountingContents: ContentSource {
+private final class CountingContents: DeviceObserver {
     private let outcomes: [String: ProbeOutcome]
     private let counts = Mutex<[String: Int]>([:])
 
@@ -21,6 +21,10 @@ private final class CountingContents: ContentSource {
         counts.withLock { counts in for path in paths { counts[path, default: 0] += 1 } }
         return outcomes.filter { paths.contains($0.key) }
     }
+
+    func loops(at paths: [String]) -> [String: LoopStatus] { [:] }
+
+    func access(to paths: [String]) -> [String: ExclusiveAccess] { [:] }
 }
 
 @Suite("Looking again and again")

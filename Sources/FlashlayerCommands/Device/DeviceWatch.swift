@@ -16,7 +16,7 @@ struct DeviceWatch: Sendable {
     private let json: Bool
     private let console: Console
     private let monitor = HotplugMonitor()
-    private let contents = RememberedContents(ProbedContents())
+    private let contents = RememberedContents(ObserverProcess())
 
     init(all: Bool, json: Bool, _ console: Console) {
         self.all = all
@@ -31,7 +31,7 @@ struct DeviceWatch: Sendable {
         var before: [Disk]?
         while true {
             let now = try await onAbandonableThread(named: "devices") { [contents] in
-                try Inventory(tree: FileTree(), catalog: UdevCatalog(), contents: contents).disks()
+                try Inventory(tree: FileTree(), catalog: UdevCatalog(), observer: contents).disks()
             }
             if before == nil, !json { Devices.list(now, all: all, console) }
             // The first look is a list for people, and the first lines for programs.
