@@ -28,7 +28,9 @@ package struct FlashlayerCommand: AsyncParsableCommand {
             'flashlayer <command> --help' says more of each command.
             """,
         version: Version.string,
-        subcommands: [EngineCommand.self, ObserveCommand.self, UnmountCommand.self, RulesCommand.self, ManualCommand.self],
+        subcommands: [
+            EngineCommand.self, ObserveCommand.self, UnmountCommand.self, RulesCommand.self, ManualCommand.self,
+        ],
         groupedSubcommands: [
             CommandGroup(name: "The main job", subcommands: [BuildAndWrite.self]),
             CommandGroup(
