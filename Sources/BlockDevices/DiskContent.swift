@@ -64,13 +64,15 @@ package struct DiskContent: Sendable, Equatable, Codable {
             + entries.compactMap { entry in entry.superblock.map { ("partition \(entry.number)", $0) } }
     }
 
-    /// "ext4 rootfs, 2 partitions", "empty GPT", "nothing known".
+    /// "ext4 rootfs, 2 partitions, Debian", "empty GPT", "nothing known".
     package var summary: String {
         guard table != nil || superblock != nil else { return "nothing known" }
         // The largest one is what a person knows the disk by.
         let named = entries.filter { $0.superblock != nil }.max { $0.size < $1.size }?.superblock ?? superblock
         let name = named.map { [$0.type, $0.label].compactMap { $0 }.joined(separator: " ") }
-        guard let table else { return name ?? "" }
+        // A label that names the system itself says it once.
+        let known = system.flatMap { name?.lowercased().contains($0.lowercased()) == true ? nil : $0 }
+        guard let table else { return [name, known].compactMap { $0 }.joined(separator: ", ") }
         let tableName = table == "dos" ? "MBR" : table.uppercased()
         let count =
             switch entries.count {
@@ -78,6 +80,6 @@ package struct DiskContent: Sendable, Equatable, Codable {
             case 1: "1 partition"
             default: "\(entries.count) partitions"
             }
-        return [name, count].compactMap { $0 }.joined(separator: ", ")
+        return [name, count, known].compactMap { $0 }.joined(separator: ", ")
     }
 }

@@ -153,6 +153,26 @@ struct DescriptionTests {
                 ), "ext4 rootfs, 2 partitions"
             ),
             (DiskContent(table: "gpt", entries: [.init(number: 1, offset: 1, size: 100)]), "1 partition"),
+            (
+                DiskContent(
+                    table: "gpt",
+                    entries: [
+                        .init(number: 1, offset: 1, size: 100, superblock: .init(type: "vfat", label: "DEBIAN-EFI")),
+                        .init(number: 2, offset: 101, size: 900, superblock: .init(type: "ext4", label: "rootfs")),
+                    ]
+                ), "ext4 rootfs, 2 partitions, Debian"
+            ),
+            (
+                DiskContent(superblock: .init(type: "iso9660", label: "d-live 12.5.0 st amd64")),
+                "iso9660 d-live 12.5.0 st amd64, Debian"
+            ),
+            (DiskContent(superblock: .init(type: "btrfs", label: "fedora_box")), "btrfs fedora_box"),
+            (
+                DiskContent(
+                    table: "gpt",
+                    entries: [.init(number: 1, offset: 1, size: 9, type: "DE94BBA4-06D1-4D40-A16A-BFD50179D6AC")]
+                ), "1 partition, Windows"
+            ),
         ]
     )
     func contents(content: DiskContent, words: String) {

@@ -65,6 +65,17 @@ struct UsageTests {
             Wrong("verify IMAGE /dev/null", 77, "not-block-device", "/dev/null"),
             Wrong("devices /dev/null", 64, "usage", "'/dev/null'"),
             Wrong("devices --log /nonexistent/folder/log", 73, "cannot-create", "/nonexistent/folder/log"),
+            Wrong("explain", 64, "usage", "flashlayer explain <device>"),
+            Wrong("explain /nonexistent", 66, "not-found", "flashlayer why /nonexistent"),
+            Wrong("explain size", 64, "usage", "put the hints in quotes"),
+            Wrong("explain serail=x", 64, "usage", "did you mean 'serial'?"),
+            Wrong("explain serial=nobody-has-this", 66, "not-found", "no disk fits the hints"),
+            Wrong("explain /dev/null --allow mounted", 64, "usage", "cannot be lifted"),
+            Wrong("explain /dev/null --image /nonexistent", 66, "not-found", "/nonexistent"),
+            Wrong("write IMAGE serial=4C53*,size --yes", 64, "usage", "eaten by the shell"),
+            Wrong("write IMAGE serial=nobody-has-this --yes", 66, "not-found", "no disk fits the hints"),
+            Wrong("write IMAGE /dev/null --wait 86401", 64, "usage", "--wait"),
+            Wrong("verify IMAGE size=7G..3G", 64, "usage", "is no range"),
             Wrong("plan /nonexistent", 66, "not-found", "/nonexistent"),
             Wrong("build /nonexistent", 66, "not-found", "flashlayer.toml"),
             Wrong("build --format vdi", 64, "usage", "'qcow2'"),
@@ -117,6 +128,16 @@ struct UsageTests {
         let outcome = try await FlashlayerProgram.run(arguments.map { $0 == "PROJECT" ? project : $0 } + ["-v"])
         #expect(outcome.status == 0, "\(outcome.errors)")
         _ = try JSONDecoder().decode(JSONValue.self, from: Data(outcome.output.utf8))
+    }
+
+    @Test("'explain' says of a file that it is no disk, and who explains files; 'why' of a disk who explains disks")
+    func mixedUp() async throws {
+        let file = try await FlashlayerProgram.run(["explain", "/etc/passwd"])
+        #expect(file.status == 77)
+        #expect(file.output.contains("FAIL     not-block-device  it is a file"), "\(file.output)")
+        #expect(file.errors.contains("flashlayer why /etc/passwd"), "\(file.errors)")
+        let disk = try await FlashlayerProgram.run(["why", "/dev/sdb"])
+        #expect(disk.status == 64 && disk.errors.contains("flashlayer explain /dev/sdb"), "\(disk.errors)")
     }
 
     @Test("--log keeps what was said, the last word included")
