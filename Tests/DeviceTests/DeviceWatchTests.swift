@@ -51,8 +51,9 @@ struct DeviceWatchTests {
         try folder.write("", to: "done")
         let outcome = try await running
         #expect(outcome.status == 130, "\(outcome.errors)")
-        #expect(try events(of: loop.path) == ["add", "remove"])
-        #expect(try events(of: first.path) == ["add"])
+        // One that is looked at while it is being taken away cannot be read any more, which is a change.
+        #expect(try events(of: loop.path).filter { $0 != "change" } == ["add", "remove"])
+        #expect(try events(of: first.path).filter { $0 != "change" } == ["add"])
     }
 
     @Test("it ends when nobody reads it any more", .timeLimit(.minutes(1)))
