@@ -124,7 +124,10 @@ let tests: [Target] = [
             "flashlayer-builder", "CLinux",
         ]
     ),
-    .testTarget(name: "FlashingTests", dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model"]),
+    .testTarget(
+        name: "FlashingTests",
+        dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model", "Programs", "TestSupport"]
+    ),
     .testTarget(
         name: "LayersTests",
         dependencies: ["Layers", "Digests", "Model", "Programs", "TestSupport", "CLinux", .toml]

@@ -141,12 +141,13 @@ struct LogicalPartition: Sendable {
         var found: [LogicalPartition] = []
         var previous: (sector: UInt64, content: MasterBootRecord, link: MasterBootRecord.Entry)?
         var sector = UInt64(container.first)
-        while true {
+        // A record may lead back to one before it.
+        for _ in 0..<mostPartitions {
             guard (sector + 1) * sectorSize <= diskSize else {
                 throw TableFault("its logical partitions lie behind its end")
             }
             let bytes = try read((sector * sectorSize)..<((sector + 1) * sectorSize))
-            guard found.count < mostPartitions, let content = MasterBootRecord(bytes) else {
+            guard let content = MasterBootRecord(bytes) else {
                 // The container of no partition has no record.
                 if found.isEmpty, previous == nil { return [] }
                 throw TableFault("the record of its logical partition \(found.count + 5) is damaged")
@@ -168,6 +169,7 @@ struct LogicalPartition: Sendable {
             previous = (sector, content, link)
             sector = UInt64(container.first) + UInt64(link.first)
         }
+        throw TableFault("its logical partitions have no end")
     }
 
     /// From the outside to the inside: whatever of it is written, no part reaches beyond what holds it.

@@ -26,9 +26,9 @@ struct KilledWriteTests {
         ProcessInfo.processInfo.environment["FLASHLAYER_SEED"].flatMap { UInt64($0) } ?? 4
     }
 
-    private func labelled(_ name: String, seed: UInt64) async throws -> String {
+    private func labelled(_ name: String, seed: UInt64, more: UInt64 = 0) async throws -> String {
         let path = folder.file(name)
-        try TestImage.create(path, size: Self.size, data: [(1 << 20)..<(47 << 20)], seed: seed)
+        try TestImage.create(path, size: Self.size + more, data: [(1 << 20)..<(47 << 20)], seed: seed)
         try await DiskLabel.write(to: path)
         return path
     }
@@ -41,11 +41,16 @@ struct KilledWriteTests {
         try await Program("cmp", debianPackage: "diffutils").outcome(["--silent", one, other]).status == 0
     }
 
-    @Test("killed at random moments, a disk has no table, old or new, unless it holds the whole image")
-    func killed() async throws {
+    @Test(
+        "killed at random moments, a disk has no table at either end, old or new, unless it holds the whole image",
+        arguments: [0, 12 << 20] as [UInt64]
+    )
+    func killed(more: UInt64) async throws {
         let image = try await labelled("image", seed: 1)
         // One that has nothing of the image, and one that has most of it, which is compared first.
-        let others = [try await labelled("other", seed: 2), try await labelled("nearly", seed: 1)]
+        let others = [
+            try await labelled("other", seed: 2, more: more), try await labelled("nearly", seed: 1, more: more),
+        ]
         try await Program("dd", debianPackage: "coreutils").run([
             "if=\(others[0])", "of=\(others[1])", "bs=1M", "skip=9", "seek=9", "count=14", "conv=notrunc",
             "status=none",
@@ -55,15 +60,22 @@ struct KilledWriteTests {
         // How long it takes undisturbed: the moments are spread over all of it, the commit included.
         let disk = folder.file("disk")
         var wholes: [Int] = []
+        var finished: [String] = []
         for other in others {
             try await copy(other, to: disk)
             wholes.append(try await write(image, onto: disk, killedAfter: nil).milliseconds)
+            #expect(try await DiskLabel.isSeen(on: disk))
+            finished.append(folder.file("finished-\(finished.count)"))
+            try await copy(disk, to: finished[finished.count - 1])
         }
+        // On a disk of its own size the image is all that there is.
+        if more == 0 { finished = [image, image] }
+        let count = more == 0 ? Self.count : Self.count / 2
         var untouched = 0
         var torn = 0
         var done = 0
         // No run ends without a write that was torn: that is what it is about.
-        for round in 0..<(4 * Self.count) where round < Self.count || torn == 0 {
+        for round in 0..<(4 * count) where round < count || torn == 0 {
             let old = others[round % 2]
             let whole = wholes[round % 2]
             try await copy(old, to: disk)
@@ -71,7 +83,7 @@ struct KilledWriteTests {
             let both = Bool.random(using: &random)
             let outcome = try await write(image, onto: disk, killedAfter: delay, both: both)
             let context = "round \(round), seed \(Self.seed), after \(delay) of \(whole) ms, both: \(both)"
-            if try await isEqual(image, disk) {
+            if try await isEqual(finished[round % 2], disk) {
                 done += 1
                 // The machine may be quicker by now, and the end of the program is not the end of the writing.
                 wholes[round % 2] = max(1, min(whole, delay, outcome.milliseconds))

@@ -61,4 +61,19 @@ struct LastPartitionTests {
         let fault = #expect(throws: TableFault.self) { try last(image) }
         #expect(fault?.sentence.contains(word) ?? false, "\(String(describing: fault))")
     }
+
+    @Test("records of logical partitions that lead to one another are no endless way")
+    func circle() async throws {
+        let script = "label: dos\nx1: size=6M,type=5\nx5: size=1M\nx6: size=1M\n"
+        let image = try await TableFile(folder.file("image"), size: 8 << 20, script)
+        let record = try #require(MasterBootRecord(Array(try TestImage.bytes(of: image.path)[..<512])))
+        let place = UInt64(try #require(record.entries.first).first) * 512
+        // The first one leads to itself, and has no partition.
+        var bytes = [UInt8](repeating: 0, count: 512)
+        bytes.replaceSubrange(446..<462, with: [0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])
+        bytes.replaceSubrange(510..<512, with: [0x55, 0xAA])
+        try image.put([TableEdit(offset: place, bytes: bytes)])
+        let fault = #expect(throws: TableFault.self) { try last(image) }
+        #expect(fault?.sentence.contains("no end") ?? false, "\(String(describing: fault))")
+    }
 }
