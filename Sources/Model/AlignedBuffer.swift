@@ -27,7 +27,7 @@ package final class AlignedBuffer: @unchecked Sendable {
         // Straight from the kernel, and back: malloc(3) keeps what many threads have freed, a heap for each.
         let flags = MAP_PRIVATE | MAP_ANONYMOUS
         let pages = unsafe mmap(nil, max(self.count, Self.alignment), PROT_READ | PROT_WRITE, flags, -1, 0)
-        guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { fatalError("no memory: \(Errno.current)") }
+        guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { preconditionFailure("no memory is left") }
         unsafe start = pages
         arena = nil
         isFilePages = false
