@@ -28,6 +28,10 @@ package struct Disk: Sendable, Equatable {
     /// Of a USB device, Mbit/s.
     package let linkSpeed: Int?
     package let partitions: [Partition]
+    /// What is built on it: device-mapper, md, LVM, bcache, loop devices.
+    package var holders: [Holder] = []
+    /// What the driver says of its state for nothing, such as "running", "offline", "3 I/O errors"; nil: nothing.
+    package var health: String?
     /// What lies on it in a few words; nil when it could not be read.
     package let contents: String?
     /// Why it may not be overwritten; empty when it may.
@@ -118,7 +122,7 @@ package enum Transport: String, Codable, Sendable {
 extension Disk: Encodable {
     private enum Key: String, CodingKey {
         case path, diskseq, size, logicalSectorSize, physicalSectorSize, vendor, model, serial, wwn, transport
-        case removable, rotational, readOnly, byPath, port, linkSpeed, partitions, contents, refusals
+        case removable, rotational, readOnly, byPath, port, linkSpeed, partitions, holders, health, contents, refusals
     }
 
     /// Every key is always there, null where nothing is known, so that a reader need not ask twice.
@@ -141,6 +145,8 @@ extension Disk: Encodable {
         try object.encode(port, forKey: .port)
         try object.encode(linkSpeed, forKey: .linkSpeed)
         try object.encode(partitions, forKey: .partitions)
+        try object.encode(holders, forKey: .holders)
+        try object.encode(health, forKey: .health)
         try object.encode(contents, forKey: .contents)
         try object.encode(refusals, forKey: .refusals)
     }

@@ -18,6 +18,7 @@ struct HardwareFacts: Sendable, Equatable {
     var byPath: String?
     var port: String?
     var linkSpeed: Int?
+    var health: String?
 
     init() {}
 
@@ -45,8 +46,9 @@ struct HardwareFacts: Sendable, Equatable {
         wwn =
             udev["ID_WWN_WITH_EXTENSION"] ?? udev["ID_WWN"] ?? tree.text(path + "/wwid") ?? tree.text(device + "/wwid")
         byPath = node.links.filter { $0.hasPrefix("/dev/disk/by-path/") }.min { $0.count < $1.count }
+        health = Self.health(device, tree)
         if let usb {
-            port = Self.socket(usb)
+            port = Self.socket(usb, tree)
             linkSpeed = tree.text(usb + "/speed").flatMap { Double($0) }.map { Int($0) }
         }
     }
@@ -92,13 +94,30 @@ struct HardwareFacts: Sendable, Equatable {
         return nil
     }
 
-    /// Controller and ports. The bus's own number is left out: it changes with the order of discovery.
-    private static func socket(_ device: String) -> String? {
-        let parts = device.split(separator: "/")
-        guard let bus = parts.firstIndex(where: { $0.hasPrefix("usb") }), bus > 0,
-            let ports = parts.last?.split(separator: "-").last
-        else { return nil }
-        return "\(parts[bus - 1])/\(ports)"
+    /// What sysfs has for nothing: the state that SCSI and NVMe are in, SCSI's errors, the wear of soldered memory.
+    private static func health(_ device: String, _ tree: FileTree) -> String? {
+        let errors = tree.text(device + "/ioerr_cnt").flatMap { UInt64($0.dropFirst(2), radix: 16) } ?? 0
+        // Two types of cells, each in tenths of its life: 0x0b is beyond it.
+        let wear = tree.text(device + "/life_time")?.split(separator: " ").compactMap {
+            UInt8($0.dropFirst(2), radix: 16)
+        }
+        let words = [
+            tree.text(device + "/state"), errors > 0 ? "\(errors) I/O errors" : nil,
+            wear?.max().flatMap { $0 > 0 ? "at most \($0) tenths of its life used" : nil },
+        ]
+        .compactMap { $0 }
+        return words.isEmpty ? nil : words.joined(separator: ", ")
+    }
+
+    /// Controller and ports. The bus's own number is left out: it changes with the order of discovery. A socket has a
+    /// port at each speed, of which the kernel knows that they belong together; it goes by the slower one's.
+    private static func socket(_ device: String, _ tree: FileTree) -> String? {
+        guard let own = UsbPort(device: device) else { return nil }
+        let port = tree.resolved(device + "/port")
+        guard let peer = UsbPort(port: tree.resolved(port + "/peer")), let speed = tree.number(peer.rootHub + "/speed"),
+            speed <= 480
+        else { return own.name }
+        return peer.name
     }
 
     /// SCSI's unit serial number page: four bytes of heading, then text.
@@ -107,6 +126,35 @@ struct HardwareFacts: Sendable, Equatable {
         let length = Int(page[2]) << 8 | Int(page[3])
         let text = page[4...].prefix(length).filter { $0 > 0x20 && $0 < 0x7F }
         return text.isEmpty ? nil : String(decoding: text, as: UTF8.self)
+    }
+}
+
+/// A port of a USB controller, through the hubs on the way.
+private struct UsbPort {
+    /// In sysfs.
+    let rootHub: String
+    /// Controller and chain of ports, `0000:00:14.0/1.4`.
+    let name: String
+
+    /// - Parameter device: `.../0000:00:14.0/usb1/1-1/1-1.4`.
+    init?(device: String) {
+        self.init(device[...], chain: device.split(separator: "/").last?.split(separator: "-").last)
+    }
+
+    /// - Parameter port: `.../usb1/1-1/1-1:1.0/1-1-port4`, at the controller itself `.../usb1/1-0:1.0/usb1-port4`.
+    init?(port: String) {
+        let name = port.split(separator: "/").last ?? ""
+        var hub = name.split(separator: "-")
+        guard hub.count > 1, let last = hub.popLast(), last.hasPrefix("port") else { return nil }
+        let number = last.dropFirst("port".count)
+        self.init(port[...], chain: hub.count == 2 ? Substring("\(hub[1]).\(number)") : number)
+    }
+
+    private init?(_ path: Substring, chain: Substring?) {
+        let parts = path.split(separator: "/")
+        guard let bus = parts.firstIndex(where: { $0.hasPrefix("usb") }), bus > 0, let chain else { return nil }
+        rootHub = "/" + parts[...bus].joined(separator: "/")
+        name = "\(parts[bus - 1])/\(chain)"
     }
 }
 

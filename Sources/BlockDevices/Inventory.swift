@@ -166,6 +166,10 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
+            holders: view.holders(of: [node.number] + view.partitions(of: node.number).map(\.number)) { number in
+                self.hardware[number]?.transport.rawValue ?? Transport.unknown.rawValue
+            },
+            health: hardware.health,
             contents: outcome == .notResponding
                 ? "not responding"
                 : node.size == 0 ? nil : (subject.content ?? mountedContent(of: node))?.summary,
