@@ -28,7 +28,7 @@ package struct Disk: Sendable, Equatable {
     /// Of a USB device, Mbit/s.
     package let linkSpeed: Int?
     package let partitions: [Partition]
-    /// What is built on it: device-mapper, md, LVM, bcache, loop devices.
+    /// What is built on it: device-mapper, md, LVM, bcache, loop devices, btrfs, ZFS.
     package var holders: [Holder] = []
     /// What the driver says of its state for nothing, such as "running", "offline", "3 I/O errors"; nil: nothing.
     package var health: String?

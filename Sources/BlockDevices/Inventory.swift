@@ -166,9 +166,11 @@ package struct Inventory: Sendable {
             port: hardware.port,
             linkSpeed: hardware.linkSpeed,
             partitions: partitions(subject),
-            holders: view.holders(of: [node.number] + view.partitions(of: node.number).map(\.number)) { number in
-                self.hardware[number]?.transport.rawValue ?? Transport.unknown.rawValue
-            },
+            holders: view.holders(
+                of: [node.number] + view.partitions(of: node.number).map(\.number),
+                pools: subject.content?.zfsPools ?? [],
+                kinds: { (self.hardware[$0]?.transport ?? .unknown).rawValue }
+            ),
             health: hardware.health,
             contents: outcome == .notResponding
                 ? "not responding"
@@ -194,7 +196,7 @@ package struct Inventory: Sendable {
                 fsType: entry.superblock?.type,
                 label: entry.superblock?.label,
                 uuid: entry.superblock?.uuid,
-                mountPoints: node.map { mountPoints(of: $0.number) } ?? []
+                mountPoints: node.map { view.mountPoints(ofAny: [$0.number]) } ?? []
             )
         }
     }
@@ -221,10 +223,5 @@ package struct Inventory: Sendable {
 
     private func mountedSuperblock(of node: BlockNode) -> DiskContent.Superblock? {
         view.mounts.first { view.ground(of: $0) == .devices([node.number]) }.map { .init(type: $0.fileSystem) }
-    }
-
-    private func mountPoints(of number: DeviceNumber) -> [String] {
-        let points = view.mounts.filter { view.ground(of: $0) == .devices([number]) }.map(\.mountPoint)
-        return Set(points).sorted()
     }
 }

@@ -194,7 +194,7 @@ struct DescriptionTests {
                 == [
                     "path", "diskseq", "size", "logicalSectorSize", "physicalSectorSize", "vendor", "model", "serial",
                     "wwn", "transport", "removable", "rotational", "readOnly", "byPath", "port", "linkSpeed",
-                    "partitions", "contents", "refusals",
+                    "partitions", "holders", "health", "contents", "refusals",
                 ]
         )
         #expect(object["wwn"] == .null)

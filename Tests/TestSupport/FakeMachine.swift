@@ -55,7 +55,23 @@ package final class FakeMachine {
         _ attributes: [String: String] = [:],
         content: DiskContent? = DiskContent()
     ) throws -> Self {
-        let place = "/sys/devices/\(bus.rawValue)/block/\(name)"
+        try disk(name, number, below: bus.rawValue, size: size, sector: sector, attributes, content: content)
+    }
+
+    /// Adds a whole disk at another place.
+    ///
+    /// - Parameter folder: the device that it belongs to, below /sys/devices.
+    @discardableResult
+    package func disk(
+        _ name: String,
+        _ number: String,
+        below folder: String,
+        size: UInt64 = 16_000_000_000,
+        sector: Int = 512,
+        _ attributes: [String: String] = [:],
+        content: DiskContent? = DiskContent()
+    ) throws -> Self {
+        let place = "/sys/devices/\(folder)/block/\(name)"
         places[name] = place
         try write(number, place + "/dev")
         try write("\(size / 512)", place + "/size")
@@ -182,6 +198,13 @@ package final class FakeMachine {
         let bytes = Array((text.isEmpty ? text : text + "\n").utf8)
         let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
         guard count == bytes.count else { throw FlashlayerError.system("write \(file)", .current, code: .cannotCreate) }
+    }
+
+    /// Any other link, of which only the last part may be missing.
+    package func symbolicLink(_ target: String, _ path: String) throws {
+        guard unsafe symlink(target, folder.path + path) == 0 else {
+            throw FlashlayerError.system("link \(path)", .current, code: .cannotCreate)
+        }
     }
 
     package func inventory() throws -> Inventory {
