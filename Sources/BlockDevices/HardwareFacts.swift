@@ -27,7 +27,8 @@ struct HardwareFacts: Sendable, Equatable {
         // Dozens of loop devices without a file are there on many machines.
         if transport == .loop && node.size == 0 { return }
         let path = node.sysfsPath
-        let udev = node.properties
+        // udev has a key also where the device leaves the text empty.
+        let udev = node.properties.filter { !$0.value.isEmpty }
         let device = path + "/device"
         diskseq = tree.number(path + "/diskseq")
         logicalSectorSize = tree.number(path + "/queue/logical_block_size").map(Int.init) ?? 512
