@@ -10,6 +10,8 @@ package struct BlockNode: Sendable, Hashable {
     package let sysfsPath: String
     /// Bytes; 0 without a medium.
     package let size: UInt64
+    /// A number that the kernel gives anew to each medium; of that medium is `size`.
+    package let diskseq: UInt64?
     package let isReadOnly: Bool
     /// Of a partition: its disk.
     package let parent: DeviceNumber?

@@ -3,7 +3,6 @@
 
 /// What a disk says of itself, from udev's database where there is one and from sysfs where there is not.
 struct HardwareFacts: Sendable, Equatable {
-    var diskseq: UInt64?
     var logicalSectorSize = 512
     var physicalSectorSize = 512
     var vendor: String?
@@ -30,7 +29,6 @@ struct HardwareFacts: Sendable, Equatable {
         // udev has a key also where the device leaves the text empty.
         let udev = node.properties.filter { !$0.value.isEmpty }
         let device = path + "/device"
-        diskseq = tree.number(path + "/diskseq")
         logicalSectorSize = tree.number(path + "/queue/logical_block_size").map(Int.init) ?? 512
         physicalSectorSize = tree.number(path + "/queue/physical_block_size").map(Int.init) ?? logicalSectorSize
         removable = tree.flag(path + "/removable")

@@ -39,19 +39,20 @@ extension SystemView {
         kinds: (DeviceNumber) -> String,
         passed: Set<DeviceNumber> = []
     ) -> [Holder] {
-        let loops = disks.filter { loop in device(below: loop).map(devices.contains) ?? false }.map(\.number)
-        let held = devices.compactMap { nodes[$0] }.flatMap(\.holders)
+        let loops = nodes.values.filter { loop in device(below: loop).map(devices.contains) ?? false }
+        let held = devices.compactMap { nodes[$0] }.flatMap(\.holders).compactMap { nodes[$0] }
         var seen = passed.union(devices)
-        let built = (held + loops).filter { seen.insert($0).inserted }.compactMap { nodes[$0] }.map { node in
-            let own = [node.number] + partitions(of: node.number).map(\.number)
-            return Holder(
-                path: node.path,
-                name: node.mapperName,
-                kind: kinds(node.number),
-                mountPoints: mountPoints(ofAny: Set(own)),
-                holders: holders(of: own, pools: knownPools(of: own), kinds: kinds, passed: seen)
-            )
-        }
+        let built = (held + loops.sorted { $0.number.rawValue < $1.number.rawValue })
+            .filter { seen.insert($0.number).inserted }.map { node in
+                let own = [node.number] + partitions(of: node.number).map(\.number)
+                return Holder(
+                    path: node.path,
+                    name: node.mapperName,
+                    kind: kinds(node.number),
+                    mountPoints: mountPoints(ofAny: Set(own)),
+                    holders: holders(of: own, pools: knownPools(of: own), kinds: kinds, passed: seen)
+                )
+            }
         let several = btrfs.filter { $0.count > 1 && !$0.isDisjoint(with: devices) }.map { group in
             Holder(path: nil, name: nil, kind: "btrfs", mountPoints: mountPoints(ofAny: group), holders: [])
         }

@@ -150,7 +150,7 @@ package struct Inventory: Sendable {
         let hardware = subject.hardware
         return Disk(
             path: path ?? node.path,
-            diskseq: hardware.diskseq,
+            diskseq: node.diskseq,
             size: node.size,
             logicalSectorSize: hardware.logicalSectorSize,
             physicalSectorSize: hardware.physicalSectorSize,

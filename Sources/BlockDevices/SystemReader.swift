@@ -55,14 +55,14 @@ struct SystemReader {
                 return BlockNode(empty: path.lastComponent, number, entry)
             }
             let partition = tree.number(path + "/partition").map { Int($0) }
-            let sectors = tree.number(path + "/size") ?? 0
+            let medium = readMedium(path)
             let name = path.lastComponent.split(separator: "!").joined(separator: "/")
             return BlockNode(
                 name: name,
                 number: number,
                 sysfsPath: path,
-                // The kernel counts in 512 bytes here whatever the sector is.
-                size: sectors << 9,
+                size: medium.size,
+                diskseq: medium.diskseq,
                 isReadOnly: tree.flag(path + "/ro"),
                 parent: partition == nil ? nil : numbers[path.parentFolder],
                 partitionNumber: partition,
@@ -74,6 +74,18 @@ struct SystemReader {
                 properties: entry.properties,
                 links: entry.links
             )
+        }
+    }
+
+    /// Size and sequence number of one medium: a disk that is being swapped or detached has one of each for a moment.
+    private func readMedium(_ path: String) -> (size: UInt64, diskseq: UInt64?) {
+        var diskseq = tree.number(path + "/diskseq")
+        while true {
+            // The kernel counts in 512 bytes here whatever the sector is.
+            let size = (tree.number(path + "/size") ?? 0) << 9
+            let after = tree.number(path + "/diskseq")
+            if after == diskseq { return (size, diskseq) }
+            diskseq = after
         }
     }
 
@@ -199,6 +211,7 @@ extension BlockNode {
             number: number,
             sysfsPath: entry.sysfsPath,
             size: 0,
+            diskseq: nil,
             isReadOnly: false,
             parent: nil,
             partitionNumber: nil,
