@@ -97,7 +97,7 @@ let tests: [Target] = [
         name: "PartitionTablesTests",
         dependencies: ["PartitionTables", "Programs", "TestSupport"]
     ),
-    .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport"]),
+    .testTarget(name: "BlockDevicesTests", dependencies: ["BlockDevices", "Model", "TestSupport", "Threads"]),
     .testTarget(
         name: "DeviceTests",
         dependencies: ["BlockDevices", "Model", "Programs", "Threads", "CLinux", "TestSupport"],
