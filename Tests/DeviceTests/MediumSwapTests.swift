@@ -54,10 +54,13 @@ struct MediumSwapTests {
         for round in 0..<500 {
             try loop.reattach(chosen)
             let identity = try identity(loop.path)
-            // The swap begins somewhere between the choice and the end of the write, and is over before it at times.
-            let spins = round % 4 == 0 ? 0 : random.next() % 4000
+            // The swap begins somewhere between the choice and the end of the write; at times it is over before the
+            // claim, and at times it comes when all is done, so that both ends are run however busy the machine is.
+            let spins = random.next() % 4000
+            let done = Gate()
             let swapper = try OwnThread(named: "swapper") {
-                for _ in 0..<spins { _ = getppid() }
+                if round % 4 == 1 { done.wait() }
+                if round % 4 > 1 { for _ in 0..<spins { _ = getppid() } }
                 try? loop.reattach(other)
             }
             if round % 4 == 0 { swapper.join() }
@@ -71,6 +74,7 @@ struct MediumSwapTests {
                 #expect([.changed, .noMedium, .inUse, .busy].contains(error.code), "\(error)")
                 refused += 1
             }
+            done.open()
             swapper.join()
         }
         loop.detach()
