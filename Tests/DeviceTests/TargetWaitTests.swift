@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Glibc
 import Model
 import Programs
 import TestSupport
@@ -20,20 +21,24 @@ struct TargetWaitTests {
         try TestImage.create(image, size: 1 << 20, data: [0..<4096])
     }
 
+    /// A size that no other disk has, bytes: another run of these tests may go on beside this one.
+    private func size(_ number: UInt64) -> UInt64 {
+        17_834_496 + (UInt64(getpid() % 4096) * 4 + number) * 512
+    }
+
     @Test("a disk that comes while it is waited for is written, by the hints that it fits")
     func comes() async throws {
-        // No other disk has this size.
-        let size: UInt64 = 17_834_496
+        let size = size(1)
         let isWaiting = OneShot<Void>()
         let arguments = [
-            "write", image, "transport=loop,size=\(size)", "--allow", "virtual", "--yes", "--wait", "60", "--json",
+            "write", image, "transport=loop,size=\(size)", "--allow", "virtual", "--yes", "--wait", "600", "--json",
         ]
         let program = Program(at: try FlashlayerProgram.path)
         let running = Task {
             // One that ends without having waited is not waited for either.
             defer { isWaiting.set(()) }
             return try await program.outcome(arguments) { line in
-                if line.contains("waiting for transport=loop,size=\(size), 1 min 0 s more") { isWaiting.set(()) }
+                if line.contains("waiting for transport=loop,size=\(size), 10 min 0 s more") { isWaiting.set(()) }
             }
         }
         await isWaiting.value
@@ -75,10 +80,11 @@ struct TargetWaitTests {
 
     @Test("what waiting does not help is said at once: several that fit, a file, a wrong hint")
     func hopeless() async throws {
-        let loops = try (0..<2).map { _ in try LoopDevice(size: 17_835_008) }
+        let size = size(2)
+        let loops = try (0..<2).map { _ in try LoopDevice(size: size) }
         defer { for loop in loops { loop.close() } }
         for (target, status, code) in [
-            ("size=17835008", 77, "ambiguous"), (image, 77, "not-block-device"), ("serail=x", 64, "usage"),
+            ("size=\(size)", 77, "ambiguous"), (image, 77, "not-block-device"), ("serail=x", 64, "usage"),
         ] {
             let outcome = try await FlashlayerProgram.run(["write", image, target, "--yes", "--wait", "600"])
             #expect(Int(outcome.status) == status, "\(outcome.errors)")
@@ -89,9 +95,10 @@ struct TargetWaitTests {
 
     @Test("a disk that fits and is refused gives its refusal; verify and explain take hints as well")
     func fits() async throws {
-        let loop = try LoopDevice(size: 17_835_520)
+        let size = size(3)
+        let loop = try LoopDevice(size: size)
         defer { loop.close() }
-        let refused = try await FlashlayerProgram.run(["write", image, "size=17835520", "--yes"])
+        let refused = try await FlashlayerProgram.run(["write", image, "size=\(size)", "--yes"])
         #expect(refused.status == 77 && refused.errors.contains("[virtual]"), "\(refused.errors)")
         let verified = try await FlashlayerProgram.run(["verify", image, #"{"name": "\#(loop.path)"}"#])
         #expect(verified.status == 74, "\(verified.errors)")
