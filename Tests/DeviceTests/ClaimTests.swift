@@ -35,7 +35,7 @@ struct ClaimTests {
         let start = ContinuousClock.now
         #expect(refusal { _ = try Claim(disk.identity, lockTimeout: .seconds(1)) } == .busy)
         let waited = ContinuousClock.now - start
-        #expect(waited >= .seconds(1) && waited < .seconds(3))
+        #expect(waited >= .seconds(1) && waited < .seconds(20))
         // The gate leaves it to the claim, which waits.
         #expect(inventory.refusals(of: disk, for: WriteRequest(allowed: [.virtual])).isEmpty)
         try claim.confirm()
@@ -58,7 +58,7 @@ struct ClaimTests {
         }
         #expect(first == .busy)
         async let second = onOwnThread(named: "claim") {
-            refusal { _ = try Claim(identity, lockTimeout: .seconds(10)) }
+            refusal { _ = try Claim(identity, lockTimeout: .seconds(100)) }
         }
         holder.cancel()
         #expect(try await second == nil)

@@ -30,7 +30,7 @@ struct FaultCase: Sendable, CustomTestStringConvertible {
     /// Bytes that may have been written to the device at most.
     var written = UInt64.max
     /// In seconds, from the start of the program to its end.
-    var limit = 20
+    var limit = 40
     /// Whether nobody can read the device afterwards, not even blkid.
     var isDeaf = false
 
@@ -144,7 +144,7 @@ struct FaultCase: Sendable, CustomTestStringConvertible {
             faults: [.hang(on: .write).after(12 << 20)],
             arguments: ["--timeout", "2"],
             codes: ["not-responding", "timeout"],
-            limit: 6,
+            limit: 20,
             isDeaf: true
         ),
         FaultCase(
@@ -152,7 +152,7 @@ struct FaultCase: Sendable, CustomTestStringConvertible {
             faults: [.hang(on: .flush).after(12 << 20)],
             arguments: ["--timeout", "2"],
             codes: ["not-responding", "timeout"],
-            limit: 6,
+            limit: 20,
             isDeaf: true
         ),
         FaultCase(
@@ -160,7 +160,7 @@ struct FaultCase: Sendable, CustomTestStringConvertible {
             faults: [.hang(at: place, on: .read).after(20 << 20)],
             arguments: ["--timeout", "2"],
             codes: ["not-responding", "timeout"],
-            limit: 6,
+            limit: 20,
             isDeaf: true
         ),
         FaultCase(name: "sectors of 4 KiB and no fault", faults: [], sectorSize: 4096, result: "pass", status: 0),
@@ -206,9 +206,22 @@ struct FaultMatrixTests {
         )
     }
 
-    private func holdsImage(_ path: String) async throws -> Bool {
-        try await Program("cmp", debianPackage: "diffutils").outcome(["-n", "\(Self.imageSize)", image, path]).status
-            == 0
+    /// All of the image, but for its partition table, whose partitions are the same at the same places: the disk is
+    /// larger, so that the table itself is another.
+    private func holdsImage(_ path: String, sectorSize: Int = 512) async throws -> Bool {
+        let skipped: UInt64 = 1 << 20
+        let compared = try await Program("cmp", debianPackage: "diffutils").outcome([
+            "-i", "\(skipped)", "-n", "\(Self.imageSize - 2 * skipped)", image, path,
+        ])
+        let listing = try await Program("bash", debianPackage: "bash").outcome([
+            "-c",
+            #"""
+            list() { partx --show --sector-size "$2" --noheadings --output START,SECTORS,UUID "$1"; }
+            [ "$(list "$1" "$3")" = "$(list "$2" "$3")" ]
+            """#,
+            "bash", image, path, "\(sectorSize)",
+        ])
+        return compared.status == 0 && listing.status == 0
     }
 
     private func run(
@@ -242,7 +255,7 @@ struct FaultMatrixTests {
         #expect(events.last?["exitStatus"]?.number == Double(fault.status))
         #expect(device.counters.bytesWritten <= fault.written)
         guard fault.result == "fail" else {
-            #expect(try await holdsImage(device.medium))
+            #expect(try await holdsImage(device.medium, sectorSize: fault.sectorSize))
             return
         }
         let error = try #require(finished["error"])
@@ -274,9 +287,9 @@ struct FaultMatrixTests {
         let sound = try LoopDevice(size: Self.deviceSize, sectorSize: fault.sectorSize, fill: 0xAA)
         defer { sound.close() }
         let (outcome, seconds) = try await run(device, beside: [sound.path], fault.arguments)
-        #expect(seconds < .seconds(fault.limit + 5))
+        #expect(seconds < .seconds(fault.limit + 4))
         try await judge(fault, device, outcome)
-        #expect(try await holdsImage(sound.path))
+        #expect(try await holdsImage(sound.path, sectorSize: fault.sectorSize))
         let finished = try outcome.events().first {
             $0["event"]?.text == "finished" && $0["target"]?.text == sound.path
         }
@@ -294,7 +307,7 @@ struct FaultMatrixTests {
         let others = devices.dropFirst().map(\.path) + sound.map(\.path)
         let (outcome, seconds) = try await run(devices[0], beside: others, ["--timeout", "3"])
         #expect(outcome.status == 74)
-        #expect(seconds < .seconds(30))
+        #expect(seconds < .seconds(44))
         let finished = try outcome.events().filter { $0["event"]?.text == "finished" }
         #expect(finished.count == 12)
         for loop in sound {
