@@ -4,6 +4,9 @@
 /// What this machine looked like at one moment, as far as judging a disk needs it. Pure data: the rules read no file.
 package struct SystemView: Sendable {
     package let nodes: [DeviceNumber: BlockNode]
+    /// Whole disks, in the order a person counts: sda, sdb, ... sdz, sdaa.
+    package let disks: [BlockNode]
+    private let partitions: [DeviceNumber: [BlockNode]]
     /// Devices that did not answer when they were looked at.
     package let silent: Set<DeviceNumber>
     /// Of every mount namespace that can be seen, each mount once.
@@ -35,6 +38,11 @@ package struct SystemView: Sendable {
         loaderPartition: String? = nil
     ) {
         self.nodes = Dictionary(nodes.map { ($0.number, $0) }, uniquingKeysWith: { first, _ in first })
+        // Every rule asks for these of every disk: sorted once.
+        disks = self.nodes.values.filter { !$0.isPartition }
+            .sorted { ($0.name.count, $0.name) < ($1.name.count, $1.name) }
+        partitions = Dictionary(grouping: self.nodes.values.filter { $0.parent != nil }) { $0.parent ?? $0.number }
+            .mapValues { $0.sorted { ($0.start, $0.name) < ($1.start, $1.name) } }
         self.silent = silent
         self.mounts = mounts
         self.unseenFolders = unseenFolders
@@ -52,14 +60,9 @@ package struct SystemView: Sendable {
         self.names = names
     }
 
-    /// Whole disks, in the order a person counts: sda, sdb, ... sdz, sdaa.
-    package var disks: [BlockNode] {
-        nodes.values.filter { !$0.isPartition }.sorted { ($0.name.count, $0.name) < ($1.name.count, $1.name) }
-    }
-
     /// The partitions that the kernel has of a disk, in the order of the disk.
     package func partitions(of disk: DeviceNumber) -> [BlockNode] {
-        nodes.values.filter { $0.parent == disk }.sorted { ($0.start, $0.name) < ($1.start, $1.name) }
+        partitions[disk] ?? []
     }
 
     /// Whether udev knows the partition that the boot loader came from; nil where no loader told of one.
