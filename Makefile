@@ -53,6 +53,7 @@ bench-deps:
 bench: bench-deps build
 	./Benchmarks/write $(RELEASE)/flashlayer
 	./Benchmarks/build $(RELEASE)/flashlayer
+	./Benchmarks/devices $(RELEASE)/flashlayer
 
 lint: swift-present
 	"$(SWIFT)" format lint --strict --recursive Sources Tests Package.swift
