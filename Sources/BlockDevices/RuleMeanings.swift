@@ -51,8 +51,8 @@ extension Rule {
             "Asked where the size of the image is known before it is read; of a stream it turns out later, as "
                 + "`image-too-large`."
         case .systemDisk:
-            "What is mounted at /, /usr, /var, /boot, /efi and below /boot, by this process and by the first one, swap and "
-                + "the device to resume from are followed down through device-mapper (LVM, LUKS, multipath), md, bcache, "
+            "What is mounted at /, /usr, /var, /boot, /efi, /etc, /home, /opt and /root, and below the first of these but "
+                + "/home and /root (/var/tmp left out), by this process and by the first one, swap and the device to resume from are followed down through device-mapper (LVM, LUKS, multipath), md, bcache, "
                 + "btrfs, ZFS, overlay file systems and loop files to the disks below. The EFI system partition that the boot "
                 + "loader names counts, mounted or not. What cannot be followed may lie on any disk, and refuses them all; a "
                 + "root in memory or on the network lies on none. A path is followed as it was followed when the overlay was "

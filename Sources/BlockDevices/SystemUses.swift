@@ -18,7 +18,16 @@ package struct SystemUses: Sendable {
         // Other processes' roots are containers: what they mount is `mounted`, not the system.
         let ours = view.mounts.filter { $0.process == nil || $0.process == 1 }
         var seen: Set<String> = []
-        var uses = ours.filter { $0.isSystem && seen.insert("\($0.device) \($0.mountPoint)").inserted }.map { mount in
+        let system = ours.filter { mount in
+            if mount.isSystem { return true }
+            // What containers lay over each other below /var stands on none but the disks of /var.
+            guard mount.isPartOfSystem else { return false }
+            switch view.ground(of: mount) {
+            case .devices, .zfsPool: return true
+            case .folders, .noDisk, .unknown: return false
+            }
+        }
+        var uses = system.filter { seen.insert("\($0.device) \($0.mountPoint)").inserted }.map { mount in
             Use(what: "mounted at \(mount.mountPoint) \(mount.place)", footing: view.footing(of: mount))
         }
         var unknown = uses.flatMap { use in use.footing.unknown.map { "\($0), \(use.what)" } }
@@ -49,5 +58,13 @@ extension Mount {
     /// Whether the machine stops working when the file system at this place is overwritten.
     var isSystem: Bool {
         ["/", "/usr", "/var", "/boot", "/efi"].contains(mountPoint) || mountPoint.hasPrefix("/boot/")
+    }
+
+    /// Whether it would miss what it has there, such as its packages' database or everybody's files, though it may go on.
+    /// Sticks are mounted elsewhere.
+    fileprivate var isPartOfSystem: Bool {
+        ["/etc", "/home", "/opt", "/root"].contains(mountPoint)
+            || ["/etc/", "/opt/", "/usr/", "/var/"].contains { mountPoint.hasPrefix($0) }
+                && !mountPoint.hasPrefix("/var/tmp/")
     }
 }

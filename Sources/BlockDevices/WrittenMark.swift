@@ -19,5 +19,15 @@ package enum WrittenMark {
         for folder in ["/run/flashlayer", folder] { _ = unsafe mkdir(folder, 0o755) }
         let file = unsafe open("\(folder)/\(sequence)", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode_t(0o644))
         if file >= 0 { close(file) }
+        clear()
+    }
+
+    /// Marks of media that are gone are of no use: a number never comes again.
+    private static func clear() {
+        let tree = FileTree()
+        let present = Set(tree.names(in: "/sys/block").compactMap { tree.text("/sys/block/\($0)/diskseq") })
+        for name in tree.names(in: folder) where !present.contains(name) && UInt64(name) != nil {
+            unsafe unlink("\(folder)/\(name)")
+        }
     }
 }

@@ -58,6 +58,17 @@ struct HintTests {
         var testDescription: String { text }
     }
 
+    @Test("a key that is written twice in JSON is a mistake: a reader of JSON would keep one of the two")
+    func twice() throws {
+        for text in [
+            #"{"name": "sda", "name": "sdb"}"#, #"{"serial": "a:\"b", "size": 7, "serial":"c"}"#,
+        ] {
+            let error = #expect(throws: FlashlayerError.self) { try DiskHints(text) }
+            #expect(error?.code == .usage && error?.message.contains("twice") == true)
+        }
+        _ = try DiskHints(#"{"name": "a: \"name\": b", "serial": "name"}"#)
+    }
+
     @Test(
         "our own form: patterns, sizes with units, ranges, all of them together",
         arguments: [

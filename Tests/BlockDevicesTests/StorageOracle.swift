@@ -20,7 +20,7 @@ struct StorageOracle {
         var truth = Walk(machine: machine, sees: false)
         var sight = Walk(machine: machine, sees: true)
         for (index, mount) in machine.mounts.enumerated()
-        where mount.process == nil && Self.isSystem(mount.point) {
+        where mount.process == nil && Self.isSystem(mount, machine) {
             truth.mount(index)
             sight.mount(index)
         }
@@ -44,7 +44,7 @@ struct StorageOracle {
         guard devices.contains(disk) else { return false }
         var walk = Walk(machine: machine, sees: false)
         for (index, mount) in machine.mounts.enumerated()
-        where mount.process == nil && Self.isSystem(mount.point) {
+        where mount.process == nil && Self.isSystem(mount, machine) {
             walk.mount(index)
         }
         let own = Set([disk] + (machine.disks[disk] ?? []))
@@ -68,8 +68,10 @@ struct StorageOracle {
         return codes
     }
 
-    private static func isSystem(_ point: String) -> Bool {
-        ["/", "/usr", "/var", "/efi", "/boot", "/boot/efi"].contains(point)
+    /// Below /var, and at /home, only what lies on devices by itself.
+    private static func isSystem(_ mount: RandomMachine.Mount, _ machine: RandomMachine) -> Bool {
+        if ["/", "/usr", "/var", "/efi", "/boot", "/boot/efi"].contains(mount.point) { return true }
+        return ["/home", "/var/lib"].contains(mount.point) && !machine.fileSystems[mount.fileSystem].devices.isEmpty
     }
 
     /// Down the graph: by what is true, or by all that the paths would allow.

@@ -211,6 +211,14 @@ package struct DiskHints: Sendable {
                 advice: #"write '{"size": ">= 7", "rotational": false}'"#
             )
         }
+        // A reader of JSON keeps one of two, and says nothing.
+        if let twice = JSONKeys.repeated(in: text) {
+            throw FlashlayerError(
+                .usage,
+                "the hints name '\(Printable.line(twice))' twice",
+                advice: "write each key once"
+            )
+        }
         guard !values.isEmpty else {
             throw FlashlayerError(.usage, "there is no hint in '\(text)'", advice: HintFault.example)
         }

@@ -60,19 +60,21 @@ struct Explain: Operation {
             explanation = try await onAbandonableThread(named: "explain") {
                 try Inventory().explanation(of: choice, for: request)
             }
-        } catch let error as FlashlayerError where error.code == .notFound && !device.hasPrefix("/dev/") {
+        } catch let error as FlashlayerError
+            where error.code == .notFound && device.hasPrefix("/") && !device.hasPrefix("/dev/")
+        {
             throw FlashlayerError(.notFound, error.message, advice: misled(error.advice))
         }
         let error = explanation.error ?? unopenable(explanation)
         Console.answer(
-            json ? try JSONText.of(ExplanationRecord(explanation, error)) : text(explanation, console)
+            json ? try JSONText.of(ExplanationRecord(explanation, error)) : text(explanation, console, error)
         )
         if let error { throw misled(error) }
     }
 
     /// Paths of an image look like paths of this machine.
     private func misled(_ error: FlashlayerError) -> FlashlayerError {
-        guard error.code == .notBlockDevice else { return error }
+        guard error.code == .notBlockDevice, !device.contains("=") else { return error }
         return FlashlayerError(error.code, error.message, advice: misled(error.advice))
     }
 
@@ -88,7 +90,7 @@ struct Explain: Operation {
         return FlashlayerError.system("open \(path) for writing", .current, code: .notPermitted)
     }
 
-    private func text(_ explanation: Explanation, _ console: Console) -> String {
+    private func text(_ explanation: Explanation, _ console: Console, _ error: FlashlayerError?) -> String {
         var lines: [String] = []
         if let disk = explanation.disk { lines += [Confirmation.description(of: disk), ""] }
         let width = explanation.findings.map(\.code.rawValue.count).max() ?? 0
@@ -106,7 +108,7 @@ struct Explain: Operation {
                 lines.append(index == 0 ? "\(start)  \(line)" : String(repeating: " ", count: width + 11) + line)
             }
         }
-        if explanation.error == nil { lines += ["", "\(explanation.path) may be overwritten"] }
+        if error == nil { lines += ["", "\(explanation.path) may be overwritten"] }
         return lines.joined(separator: "\n")
     }
 }

@@ -131,19 +131,30 @@ struct FlashRun: Sendable {
         do {
             try Task.checkCancellation()
             try await release.unmount()
-            let again = try await judge()
-            for (before, now) in zip(targets, again) where before.target != now.target {
-                throw FlashlayerError(
-                    .changed,
-                    "\(before.path) is not the disk any more that was chosen",
-                    advice: "nothing was written; choose again"
-                )
-            }
-            try await work(again)
+            try await work(try await judgedAgain(targets, judge))
         } catch {
             await release.restore()
             throw error
         }
+    }
+
+    /// Somebody thought for minutes before he agreed, or things were unmounted: what was true before need not be now. A
+    /// loop device over the disk, for one, keeps nobody from claiming it.
+    ///
+    /// - Throws: `changed`; the refusal.
+    func judgedAgain(
+        _ targets: [ChosenTarget],
+        _ judge: () async throws -> [ChosenTarget]
+    ) async throws -> [ChosenTarget] {
+        let again = try await judge()
+        for (before, now) in zip(targets, again) where before.target != now.target {
+            throw FlashlayerError(
+                .changed,
+                "\(before.path) is not the disk any more that was chosen",
+                advice: "nothing was written; choose again"
+            )
+        }
+        return again
     }
 
     /// Disks that are only read: no rule is asked.

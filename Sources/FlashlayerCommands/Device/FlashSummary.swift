@@ -26,7 +26,8 @@ struct FlashSummary {
         switch (job.mode, result.result) {
         case (.verify, _): return image.format == "bmap" ? "holds what \(image.path) lists" : "holds \(image.path)"
         case (.write, .unchanged): return "held the image already"
-        case (.write, _): return "holds the image"
+        case (.write, _):
+            return job.holes == .skip ? "holds the image's data, and its own where that has holes" : "holds the image"
         }
     }
 

@@ -68,12 +68,11 @@ struct Write: Operation {
             let write = { (targets: [ChosenTarget]) in
                 try await run.run(flash.job(image.reference, targets: targets.map(\.target)), image, targets)
             }
-            guard flash.unmount else { return try await write(targets) }
-            try await run.unmounted(targets) {
+            let judge = {
                 try await run.judge(image: image.facts, files: image.files, allowed: allowed, chosen: targets)
-            } _: {
-                try await write($0)
             }
+            if flash.unmount { return try await run.unmounted(targets, judge: judge) { try await write($0) } }
+            try await write(flash.yes ? targets : run.judgedAgain(targets, judge))
         }
     }
 }
