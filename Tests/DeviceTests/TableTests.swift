@@ -205,6 +205,46 @@ struct TableTests {
         #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA))
     }
 
+    @Test("an MBR for sectors of 4096 bytes is written from a stream to such a disk, and to no other")
+    func streamedSectorSize() async throws {
+        let image = folder.file("mbr")
+        try await shell(#"truncate -s 8M "$1"; printf 'label: dos\nstart=256,size=1024\n' | sfdisk -q "$1""#, image)
+        try await shell(#"gzip -1 < "$1" > "$1.gz""#, image)
+        let loop = try LoopDevice(size: 16 << 20, sectorSize: 4096, fill: 0xAA)
+        defer { loop.close() }
+        let written = try await write("\(image).gz", [loop])
+        #expect(written.status == 0, "\(written.errors)")
+        let other = try LoopDevice(size: 16 << 20, fill: 0xAA)
+        defer { other.close() }
+        let refused = try await write("\(image).gz", [other])
+        #expect(refused.status == 77 && refused.errors.contains("sector-size"), "\(refused.errors)")
+        #expect(try results(refused) == ["fail"])
+        #expect(try other.read(count: 1 << 20).isFilled(with: 0))
+    }
+
+    @Test(
+        "a truncated image is refused before anything is written, and by a stream at its end",
+        arguments: ["gpt", "dos"]
+    )
+    func truncated(label: String) async throws {
+        let image = folder.file("cut")
+        let script = "label: \(label)\nsize=4M\nsize=6M\n"
+        try await shell(#"truncate -s 12M "$1"; printf "$2" | sfdisk -q "$1"; truncate -s 10M "$1""#, image, script)
+        let loop = try LoopDevice(size: 16 << 20, fill: 0xAA)
+        defer { loop.close() }
+        let named = try await write(image, [loop])
+        #expect(named.status == 65 && named.errors.contains("partition 2 ends at byte 11534336"), "\(named.errors)")
+        #expect(try loop.read(count: 16 << 20).isFilled(with: 0xAA))
+        let piped = try await FlashlayerProgram.script(
+            #"cat "$1" | "$flashlayer" write - "$2" --allow virtual --yes"#,
+            arguments: [image, loop.path]
+        )
+        #expect(piped.status == 65 && piped.errors.contains("bad-image"), "\(piped.errors)")
+        #expect(try loop.read(count: 1 << 20).isFilled(with: 0))
+        let kept = try await write(image, [loop], "--gpt", "keep")
+        #expect(kept.status == 0 && kept.output.contains("truncated"), "\(kept.errors)")
+    }
+
     @Test("new GUIDs are others on each disk, and verify says why it does not know them")
     func names() async throws {
         let image = try await image()

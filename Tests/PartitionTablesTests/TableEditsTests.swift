@@ -164,6 +164,19 @@ struct TableEditsTests {
         let image = try await image(size: 8 << 20, "label: dos\nstart=\(first),size=\(count)\n")
         let start = Array(try TestImage.bytes(of: image.path)[..<PartitionTableProbe.length])
         #expect(PartitionTableProbe.sectorSize(in: start, size: image.size) == sectorSize)
+        // Where the size would decide, it is not guessed.
+        #expect(PartitionTableProbe.sectorSize(in: start, size: nil) == (first == 256 ? nil : sectorSize))
+    }
+
+    @Test(
+        "a partition that ends behind the image is found, and one that ends with it is in order",
+        arguments: ["label: gpt\nsize=1M\nsize=5M\n", "label: dos\nsize=1M\nsize=5M\n"]
+    )
+    func cut(script: String) async throws {
+        let head = Array(try TestImage.bytes(of: try await image(size: 8 << 20, script).path)[..<(1 << 20)])
+        #expect(CutPartition(head: head, imageSize: 7 << 20) == nil)
+        let cut = try #require(CutPartition(head: head, imageSize: (7 << 20) - 512))
+        #expect(cut.number == 2 && cut.end == 7 << 20)
     }
 
     @Test("the boot sector of a file system is no partition table")

@@ -25,6 +25,9 @@ package struct ImageEnds: Sendable {
         contents = ranges.map { AlignedBuffer(count: $0.count) }
     }
 
+    /// The first MiB of the image, or less where that is all.
+    package var head: [UInt8] { unsafe Array(contents[0].bytes[..<ranges[0].count]) }
+
     /// Remembers what the image has there.
     package func keep(from chunk: UnsafeRawBufferPointer, at offset: UInt64) {
         for (range, content) in zip(ranges, contents) {

@@ -71,7 +71,10 @@ package struct Engine: Sendable {
                 advice: "name the image that it belongs to"
             )
         }
-        if job.grows, let source = source as? any RandomAccessSource { try GrowthCheck.run(source) }
+        if let source = source as? any RandomAccessSource {
+            if job.table == .relocate { try ImageTableCheck(source).confirmWhole() }
+            if job.grows { try GrowthCheck.run(source) }
+        }
         let isAlone = job.targets.count == 1
         // A map with a digest for each chunk spares the hashing of what is written: the read-back proves it. Only where
         // the image can be asked again: a difference may be the image's fault.

@@ -76,9 +76,12 @@ struct TargetRun: Sendable {
             case .piece(let piece):
                 course.result.bytesWritten += piece.byteCount
                 meter.add(piece.byteCount)
-            case .end(_, let size):
+            case .end(let ends, let size):
                 meter.finish()
                 course.result.imageSize = size
+                if image.seekable == nil, job.table == .relocate {
+                    try ImageTableCheck(ends, of: image.source.facts.path).confirmWhole()
+                }
                 try holdToMap(imageSize: size)
                 course.result.imageDigest = try image.imageDigest(size: size)
                 course.result.writeSeconds = start.elapsed
@@ -105,13 +108,7 @@ struct TargetRun: Sendable {
             )
         }
         // A stream tells what its table was made for only to who reads it.
-        if let made = image.source.facts.tableSectorSize, made != claim.logicalSectorSize {
-            throw FlashlayerError(
-                .sectorSize,
-                "the image's partition table counts in \(made) bytes, \(identity.path) in \(sectorSize)",
-                advice: "build the image for this sector size, or take another disk"
-            )
-        }
+        try ImageTableCheck.confirm(image.source.facts.tableSectorSize, sectorSize: sectorSize, of: identity.path)
         let target = try open(claim)
         do {
             try write(to: target, claim, &course)
@@ -196,6 +193,11 @@ struct TargetRun: Sendable {
             throw error
         }
         course.result.imageSize = written.imageSize
+        if image.seekable == nil {
+            let check = ImageTableCheck(written.ends, of: image.source.facts.path)
+            try check.confirm(sectorSize: target.sectorSize, of: target.path)
+            if job.table == .relocate { try check.confirmWhole() }
+        }
         let final = try known ?? targetEnds(of: written.ends, target)
         if pass.isUntouched {
             if try ends.differences(final).isEmpty {
@@ -243,7 +245,11 @@ struct TargetRun: Sendable {
 
     /// What is written last, with what this target needs; says what is wrong with the image's table.
     private func targetEnds(of image: ImageEnds, _ target: OpenTarget) throws -> TargetEnds {
-        guard job.table == .relocate else { return TargetEnds(image) }
+        guard job.table == .relocate else {
+            let fault = ImageTableCheck(image, of: self.image.source.facts.path).fault
+            if let fault { monitor.emit(.warning("\(fault): it is written as it is")) }
+            return TargetEnds(image)
+        }
         let ends = try TargetEnds(
             image,
             size: target.size,
