@@ -14,10 +14,10 @@ package struct LastPartition: Sendable {
     package let offset: UInt64
     /// Bytes.
     package let size: UInt64
-    private let sectorSize: UInt64
-    private let table: Table
+    let sectorSize: UInt64
+    let table: Table
 
-    private enum Table {
+    enum Table {
         case gpt(GUIDPartitionTable)
         case primary(MasterBootRecord, MasterBootRecord.Entry)
         case logical(LogicalPartition)

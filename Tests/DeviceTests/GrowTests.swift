@@ -207,6 +207,22 @@ struct GrowTests {
         #expect(try await write(image, [loop], "--gpt", "keep").status == 64)
     }
 
+    @Test("what stands behind the last partition is not grown over")
+    func trailing() async throws {
+        let image = try await image(.ext4)
+        try await shell(#"truncate -s 16M "$1"; printf x | dd of="$1" bs=1 seek=15000000 conv=notrunc status=none"#, image)
+        let loop = try LoopDevice(size: 32 << 20, fill: 0xAA)
+        defer { loop.close() }
+        let named = try await write(image, [loop])
+        #expect(named.status == 65 && named.errors.contains("cannot-grow"), "\(named.errors)")
+        #expect(named.errors.contains("byte 15000000"), "\(named.errors)")
+        #expect(try loop.read(count: 32 << 20).isFilled(with: 0xAA))
+        try await shell(#"gzip -1 < "$1" > "$1.gz""#, image)
+        let streamed = try await write("\(image).gz", [loop])
+        #expect(streamed.status == 65 && streamed.errors.contains("holds the image"), "\(streamed.errors)")
+        #expect(try loop.read(count: 15_000_001).last == UInt8(ascii: "x"))
+    }
+
     @Test("a missing program is found out before anything is written; one that fails leaves the image on the disk")
     func programs() async throws {
         let image = try await image(.ext4)

@@ -26,6 +26,8 @@ struct TargetRun: Sendable {
         var hasRemovedNodes = false
         /// The image's ends were written, or may have been.
         var hasCommitted = false
+        /// Of an image that is a stream.
+        var streamed: ImageEnds?
     }
 
     func write() {
@@ -113,7 +115,7 @@ struct TargetRun: Sendable {
         do {
             try write(to: target, claim, &course)
             course.result.holdsImage = true
-            if job.grows { try grow(target, &course.result) }
+            if job.grows { try grow(target, course.streamed, &course.result) }
         } catch {
             let failure = FlashlayerError(wrapping: error)
             if target.queue.isHung {
@@ -194,6 +196,7 @@ struct TargetRun: Sendable {
         }
         course.result.imageSize = written.imageSize
         if image.seekable == nil {
+            course.streamed = written.ends
             let check = ImageTableCheck(written.ends, of: image.source.facts.path)
             try check.confirm(sectorSize: target.sectorSize, of: target.path)
             if job.table == .relocate { try check.confirmWhole() }
@@ -224,14 +227,15 @@ struct TargetRun: Sendable {
     }
 
     /// Of what was proved. What fails here leaves the image where it is.
-    private func grow(_ target: OpenTarget, _ result: inout FlashResult) throws {
+    private func grow(_ target: OpenTarget, _ streamed: ImageEnds?, _ result: inout FlashResult) throws {
         try monitor.checkCancelled()
         do {
-            result.growth = try GrowthPass(target: target).run()
+            result.growth = try GrowthPass(target: target, streamed: streamed).run()
             guard result.growth != nil else {
                 return monitor.emit(.warning("nothing grew: the last partition ends with the disk already"))
             }
             if result.result == .unchanged { result.result = .pass }
+            result.edits = try result.edits.map { try $0.read(from: target) }
         } catch let error as FlashlayerError {
             let isKnown = [.cannotGrow, .unavailable, .growFailed].contains(error.code)
             throw FlashlayerError(
@@ -348,6 +352,17 @@ extension FlashResult {
         // What was written to is not as it was: that is no refusal, whatever the reason.
         if result == .refused, bytesWritten > 0 { result = .fail }
         self.error = error
+    }
+}
+
+extension FlashResult.Edit {
+    /// What a disk that grew has there.
+    fileprivate func read(from target: OpenTarget) throws -> Self {
+        Self(
+            offset: offset,
+            length: length,
+            sha256: try SHA256.digest(of: target.read(offset..<(offset + length)))
+        )
     }
 }
 

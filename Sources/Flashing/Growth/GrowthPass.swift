@@ -14,6 +14,8 @@ import Synchronization
 /// was begun is not interrupted: it ends by itself, and leaves its file system whole.
 struct GrowthPass {
     let target: OpenTarget
+    /// Of an image that was a stream: nobody has looked yet at what is behind its last partition.
+    let streamed: ImageEnds?
 
     /// A file system is mounted for one target at a time: copies of one image have one UUID.
     private static let isMounting = Atomic<Bool>(false)
@@ -30,6 +32,10 @@ struct GrowthPass {
         let fileSystem = try GrownFileSystem(target.read(probed), of: target.path)
         try fileSystem.confirmPrograms()
         guard let grown = partition.grown(diskSize: target.size) else { return nil }
+        if let streamed {
+            let limit = partition.offset + grown.size
+            try GrowthCheck.confirmTrailingZeros(streamed, on: target, before: limit)
+        }
         try clear(from: partition.offset + partition.size, to: partition.offset + grown.size)
         for edit in grown.edits { try put(edit) }
         target.dropCache()
