@@ -6,7 +6,7 @@
 package struct RestoredTable: Sendable, Equatable {
     /// In place of what the disk has there: the image's own bytes.
     package let edits: [TableEdit]
-    /// Where the disk must have zeros: the backup stood there.
+    /// Where the disk must have zeros: the backup stood there. Empty where what stood there was left as it was.
     package let cleared: Range<UInt64>
 
     /// - Parameters:
@@ -33,11 +33,21 @@ package struct RestoredTable: Sendable, Equatable {
         let records = record.wholeDiskEntry.map { entry in
             [UInt32(clamping: end), .max].map { record.resized(entry, count: $0) }
         }
-        return (records ?? [record]).map { record in
-            RestoredTable(
-                edits: [TableEdit(offset: 0, bytes: record.bytes)] + parts,
-                cleared: old.entriesEdit.offset..<imageSize
-            )
+        // On a disk that is hardly larger the new backup stands where a part of the old one stood.
+        let cleared = old.entriesEdit.offset..<min(imageSize, backup.entriesEdit.offset)
+        let complete = (records ?? [record]).map { record in
+            RestoredTable(edits: [TableEdit(offset: 0, bytes: record.bytes)] + parts, cleared: cleared)
         }
+        // An image without a backup, or with one that nobody would take for one, kept what it has there.
+        let bare =
+            cleared.upperBound < imageSize
+            ? []
+            : (records ?? [record]).map { record in
+                RestoredTable(
+                    edits: [TableEdit(offset: 0, bytes: record.bytes), original.headerEdit],
+                    cleared: imageSize..<imageSize
+                )
+            }
+        return complete + bare
     }
 }

@@ -176,6 +176,32 @@ struct TableTests {
         }
     }
 
+    @Test(
+        "a map is enough for a disk that is hardly larger, and for an image without a backup; else the image is asked for",
+        arguments: ["hardly larger", "no backup", "damaged backup", "longer"]
+    )
+    func byMapOddly(kind: String) async throws {
+        let image = try await image()
+        let size = Self.imageSize + (kind == "hardly larger" ? 4096 : 8 << 20)
+        let loop = try LoopDevice(size: size, fill: 0xAA)
+        defer { loop.close() }
+        switch kind {
+        case "no backup": try await shell(#"truncate -s -16896 "$1"; truncate -s +16896 "$1""#, image)
+        case "damaged backup": try await shell(#"printf x | dd of="$1" bs=1 seek=12582500 conv=notrunc status=none"#, image)
+        case "longer": try await shell(#"truncate -s 14M "$1""#, image)
+        default: break
+        }
+        #expect(try await FlashlayerProgram.run(["map", image]).status == 0)
+        #expect(try await write(image, [loop]).status == 0)
+        let verify = try await FlashlayerProgram.run(["verify", folder.file("image.bmap"), loop.path])
+        if kind == "hardly larger" || kind == "no backup" {
+            #expect(verify.status == 0, "\(verify.errors)")
+        } else {
+            #expect(verify.status == 74 && verify.errors.contains("the map alone cannot"), "\(verify.errors)")
+        }
+        #expect(try await FlashlayerProgram.run(["verify", image, loop.path]).status == 0)
+    }
+
     @Test("a damaged table is written as it is, and told of")
     func damaged() async throws {
         let image = try await image()

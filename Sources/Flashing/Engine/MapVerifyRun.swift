@@ -46,10 +46,46 @@ struct MapVerifyRun: Sendable {
         let pool = ChunkPool(chunks: Self.buffers)
         let reading = try ReadingTarget(identity, job, arenas: [pool.arena], monitor)
         result.imageSize = map.imageSize
-        let table = try restoredTable(reading.open)
+        let (table, isEdited) = try restoredTable(reading.open)
+        do {
+            try verify(reading.open, table, pool, &result)
+        } catch let error as FlashlayerError where error.code == .verifyFailed && error.advice == nil {
+            throw FlashlayerError(
+                error.code,
+                error.message,
+                advice: advice(identity.path, error.offset ?? 0, table, isEdited: isEdited),
+                offset: error.offset
+            )
+        }
+    }
+
+    /// A difference where the table was edited may be none of the disk: the map has digests of the unedited image alone.
+    private func advice(_ path: String, _ offset: UInt64, _ table: RestoredTable?, isEdited: Bool) -> String? {
+        guard job.table == .relocate else { return nil }
+        let command = "flashlayer verify IMAGE \(path)"
+        if table == nil, offset < ByteSize.chunk {
+            return isEdited
+                ? "the map alone cannot prove this disk, whose partition table was edited for its size (or grown, or "
+                    + "renamed): take the image itself: \(command)"
+                : "a disk whose partition table is not as flashlayer writes it (grown, renamed) is told by the "
+                    + "image itself: \(command)"
+        }
+        if isEdited, offset + ByteSize.chunk + ByteSize.mebibyte > map.imageSize {
+            return "if nothing else differs, the map alone cannot prove this disk, whose partition table was edited for "
+                + "its size: take the image itself: \(command)"
+        }
+        return nil
+    }
+
+    private func verify(
+        _ target: OpenTarget,
+        _ table: RestoredTable?,
+        _ pool: ChunkPool,
+        _ result: inout FlashResult
+    ) throws {
         if let digests = map.chunkDigests {
             let pass = VerifyPass(
-                target: reading.open,
+                target: target,
                 buffers: ChunkShare(of: pool, targets: 1),
                 workers: try WorkerThreads(),
                 ends: table.map { .restored($0) } ?? .whole
@@ -59,22 +95,19 @@ struct MapVerifyRun: Sendable {
             if let first = outcome.mismatches.first {
                 throw FlashlayerError(
                     .verifyFailed,
-                    first.sentence(identity.path, count: outcome.mismatches.count),
-                    advice: job.table == .relocate && table == nil && first.chunk == 0
-                        ? "a disk whose partition table is not as flashlayer writes it (grown, renamed) is told by the "
-                            + "image itself: flashlayer verify IMAGE \(identity.path)" : nil,
+                    first.sentence(target.path, count: outcome.mismatches.count),
                     offset: first.offset
                 )
             }
             result.imageDigest = try ImageDigest(chunks: digests)
         } else {
-            result.bytesVerified = try checkRanges(reading.open, table)
+            result.bytesVerified = try checkRanges(target, table)
         }
     }
 
     /// What was edited of the image's table is turned back, since a map has the digests of the image as it is.
-    private func restoredTable(_ target: OpenTarget) throws -> RestoredTable? {
-        guard job.table == .relocate else { return nil }
+    private func restoredTable(_ target: OpenTarget) throws -> (table: RestoredTable?, isEdited: Bool) {
+        guard job.table == .relocate else { return (nil, false) }
         let first: (length: UInt64, digest: Digest)?
         if let digest = map.chunkDigests?.first {
             first = (min(ByteSize.chunk, map.imageSize), digest)
@@ -85,12 +118,24 @@ struct MapVerifyRun: Sendable {
                 return (UInt64(bytes.count), digest)
             }
         }
-        guard let first, first.length <= Self.longestFirst else { return nil }
+        guard let first, first.length <= Self.longestFirst else { return (nil, false) }
+        let digests: [(range: Range<UInt64>, digest: Digest)]
+        if let chunks = map.chunkDigests {
+            digests = chunks.enumerated().map { index, digest in
+                let start = UInt64(index) * ByteSize.chunk
+                return (start..<min(map.imageSize, start + ByteSize.chunk), digest)
+            }
+        } else {
+            digests = map.ranges.compactMap { range in range.digest.map { (map.bytes(of: range), $0) } }
+        }
+        // The backup of a GPT stands within the last MiB.
+        let end = map.imageSize - min(map.imageSize, ByteSize.mebibyte)
         return try RestoredTable.find(
             on: target,
             imageSize: map.imageSize,
             first: first.length,
-            digest: first.digest
+            digest: first.digest,
+            last: digests.filter { $0.range.upperBound > end && $0.range.count <= Int(Self.longestFirst) }
         )
     }
 

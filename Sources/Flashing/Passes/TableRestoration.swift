@@ -33,24 +33,42 @@ extension RestoredTable {
     ///   - imageSize: bytes.
     ///   - first: how many bytes from the start have a digest of their own.
     ///   - digest: that one.
-    /// - Returns: nil where the table was not edited, or where that is not what the image had.
+    ///   - last: digests of what is at the image's end: they tell whether a backup stood there.
+    /// - Returns: the table, nil where that is not what the image had; `isEdited` where the disk has one that is made for
+    ///   its size and not for the image's.
     static func find(
         on target: OpenTarget,
         imageSize: UInt64,
         first: UInt64,
-        digest: Digest
-    ) throws -> RestoredTable? {
+        digest: Digest,
+        last: [(range: Range<UInt64>, digest: Digest)]
+    ) throws -> (table: RestoredTable?, isEdited: Bool) {
         let head = try target.read(0..<min(max(first, ImageEnds.length), target.size))
         let end = (target.size - min(target.size, ImageEnds.length)).roundedDown(to: target.sectorSize)
         var disk = DiskPicture(size: target.size)
         disk.add(head, at: 0)
         disk.add(try target.read(max(end, UInt64(head.count))..<target.size), at: max(end, UInt64(head.count)))
         let candidates = candidates(disk: disk, imageSize: imageSize, sectorSize: target.sectorSize)
-        return try candidates.first { candidate in
+        let fitting = try candidates.filter { candidate in
             var bytes = Array(head[..<Int(min(first, UInt64(head.count)))])
             _ = unsafe bytes.withUnsafeMutableBytes { unsafe candidate.put(into: $0, at: 0) }
             return try SHA256.digest(of: bytes) == digest
         }
+        let proved =
+            fitting.count < 2
+            ? nil
+            : try fitting.first { candidate in
+                try last.allSatisfy { try candidate.digest(of: $0.range, on: target) == $0.digest }
+            }
+        return (proved ?? fitting.first, !candidates.isEmpty)
+    }
+
+    /// Of what the image has in a range, if this is its table.
+    private func digest(of range: Range<UInt64>, on target: OpenTarget) throws -> Digest {
+        let start = range.lowerBound.roundedDown(to: target.sectorSize)
+        var bytes = try target.read(start..<range.upperBound)
+        _ = unsafe bytes.withUnsafeMutableBytes { unsafe put(into: $0, at: start) }
+        return try SHA256.digest(of: Array(bytes[Int(range.lowerBound - start)...]))
     }
 }
 
