@@ -210,7 +210,10 @@ struct GrowTests {
     @Test("what stands behind the last partition is not grown over")
     func trailing() async throws {
         let image = try await image(.ext4)
-        try await shell(#"truncate -s 16M "$1"; printf x | dd of="$1" bs=1 seek=15000000 conv=notrunc status=none"#, image)
+        try await shell(
+            #"truncate -s 16M "$1"; printf x | dd of="$1" bs=1 seek=15000000 conv=notrunc status=none"#,
+            image
+        )
         let loop = try LoopDevice(size: 32 << 20, fill: 0xAA)
         defer { loop.close() }
         let named = try await write(image, [loop])

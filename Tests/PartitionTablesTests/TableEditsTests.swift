@@ -69,7 +69,11 @@ struct TableEditsTests {
 
             let restored = RestoredTable.candidates(disk: try disk.picture(), imageSize: size, sectorSize: 512)
             let bytes = try TestImage.bytes(of: image.path)
-            #expect(restored.allSatisfy { ours[Int($0.cleared.lowerBound)..<Int($0.cleared.upperBound)].allSatisfy { $0 == 0 } })
+            #expect(
+                restored.allSatisfy {
+                    ours[Int($0.cleared.lowerBound)..<Int($0.cleared.upperBound)].allSatisfy { $0 == 0 }
+                }
+            )
             #expect(
                 restored.contains { table in
                     var back = ours[..<Int(size)]

@@ -71,7 +71,8 @@ struct MapVerifyRun: Sendable {
                     + "image itself: \(command)"
         }
         if isEdited, offset + ByteSize.chunk + ByteSize.mebibyte > map.imageSize {
-            return "if nothing else differs, the map alone cannot prove this disk, whose partition table was edited for "
+            return
+                "if nothing else differs, the map alone cannot prove this disk, whose partition table was edited for "
                 + "its size: take the image itself: \(command)"
         }
         return nil

@@ -58,12 +58,13 @@ struct VerifyRun: Sendable {
         let ending = EndsPass(target: target)
         let wrong = try outcome.mismatches + ending.differences(expected, in: [.image, .table])
         let count = Set(wrong.map(\.chunk)).count
-        if let first = wrong.min(by: { $0.offset < $1.offset }) {
+        if var first = wrong.min(by: { $0.offset < $1.offset }) {
             try image.source.confirmUnchanged()
+            if outcome.mismatches.isEmpty, try ending.agreesBesideTable(expected) { first.kind = .table }
             throw FlashlayerError(
                 .verifyFailed,
                 first.sentence(identity.path, count: count),
-                advice: try advice(target, expected),
+                advice: try advice(target, expected, isTableAlone: first.kind == .table),
                 offset: first.offset
             )
         }
@@ -85,7 +86,7 @@ extension VerifyRun {
     }
 
     /// What may have become of a target that differs from its image.
-    private func advice(_ target: OpenTarget, _ expected: TargetEnds) throws -> String? {
+    private func advice(_ target: OpenTarget, _ expected: TargetEnds, isTableAlone: Bool) throws -> String? {
         if expected.isEdited, try EndsPass(target: target).differences(TargetEnds(expected.image)).isEmpty {
             return "its partition table is the image's own, as --gpt keep or another program writes it: "
                 + "compare with --gpt keep"
@@ -94,6 +95,8 @@ extension VerifyRun {
         guard let found = PartitionList(head: head, sectorSize: target.sectorSize),
             let wanted = PartitionList(head: expected.head, sectorSize: target.sectorSize), found != wanted
         else { return nil }
+        // Another image has other names as well.
+        if found.names != wanted.names, !isTableAlone { return nil }
         return found.names != wanted.names
             ? "its partition table has other names: a disk written with --new-guids is not the image any more"
             : "its partition table has other partitions: a disk that was grown (--grow, or by its system at the first "

@@ -17,6 +17,8 @@ struct Mismatch: Sendable, Equatable {
         case stale
         /// It is what belongs to another place of the image.
         case aliased
+        /// It differs in nothing but its partition table.
+        case table
         /// Only the digest is known.
         case unknown
     }
@@ -62,8 +64,8 @@ struct Mismatch: Sendable, Equatable {
             bits += unsafe (wanted[index] ^ found[index]).nonzeroBitCount
             if unsafe found[index] != 0 { isZero = false }
         }
-        // A sector of other content differs in half of its bits.
-        let kind: Kind = bits <= 64 ? .flipped : isZero ? .zeroed : .stale
+        // Zeros differ in few bits where there was little; a sector of other content differs in half of its bits.
+        let kind: Kind = isZero ? .zeroed : bits <= 64 ? .flipped : .stale
         let offset = start + UInt64(position)
         self.init(chunk: Int(offset / ByteSize.chunk), offset: offset, kind: kind)
     }
@@ -89,6 +91,7 @@ struct Mismatch: Sendable, Equatable {
             case .zeroed: "there are zeros instead"
             case .stale: "something else stands there, perhaps what was there before"
             case .aliased: "what belongs to another place stands there"
+            case .table: "it has another partition table, and all the rest agrees"
             case .unknown: "the digest is another"
             }
         let chunks = count == 1 ? "1 chunk of 4 MiB differs" : "\(count) chunks of 4 MiB differ"
