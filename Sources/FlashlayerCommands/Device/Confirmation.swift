@@ -36,12 +36,13 @@ struct Confirmation {
             "",
             Self.description(of: disk),
             "",
-            // The answer stands behind exactly one space.
-            "Type its name (\(console.style(name, .bold))) to go on: ",
+            "",
         ]
         Console.write(lines.joined(separator: "\n"), to: terminal)
-        // What was typed before the question was seen is no answer to it.
+        // What was typed before the question was there is no answer to it; what is typed once it is there, is.
         _ = tcflush(terminal, TCIFLUSH)
+        // The answer stands behind exactly one space.
+        Console.write("Type its name (\(console.style(name, .bold))) to go on: ", to: terminal)
         let answer = try readLine(from: terminal)
         guard answer == name || answer == disk.path else {
             throw FlashlayerError(
