@@ -40,7 +40,8 @@ struct FlashVerdict: Sendable {
                         ? "interrupted: nothing was written to \(path)"
                         : "interrupted: \(path) holds no complete image and no partition table now",
                 advice: result.holdsImage
-                    ? "leave the disk in for a moment, then run the same command again" : "run the same command again"
+                    ? "leave the disk in until that has ended (until then it is refused, backs-loop); then run the same command again"
+                    : "run the same command again"
             )
         } else if image.facts.path == StandardInput.name {
             result.error = FlashlayerError(
