@@ -61,6 +61,21 @@ package struct GUIDPartitionTable: Sendable, Equatable {
         }
     }
 
+    /// Where the primary header says that the backup's header stands, in bytes.
+    ///
+    /// - Parameters:
+    ///   - head: the first MiB of an image, or less where that is all.
+    ///   - imageSize: bytes.
+    /// - Returns: nil without a primary table that is in order.
+    package static func backup(head: [UInt8], imageSize: UInt64) -> UInt64? {
+        guard MasterBootRecord(head)?.isProtective ?? false,
+            let sectorSize = PartitionTableProbe.sectorSize(in: head, size: imageSize).map(UInt64.init)
+        else { return nil }
+        var picture = DiskPicture(size: imageSize)
+        picture.add(head, at: 0)
+        return (try? Self(picture, headerAt: 1, sectorSize: sectorSize)).map { $0.alternateSector * sectorSize }
+    }
+
     var alternateSector: UInt64 { header.number(at: 32) }
     var firstUsable: UInt64 { header.number(at: 40) }
     var lastUsable: UInt64 { header.number(at: 48) }

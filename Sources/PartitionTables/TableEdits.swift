@@ -24,7 +24,7 @@ package struct TableEdits: Sendable {
     package private(set) var hasTable = false
 
     /// - Parameters:
-    ///   - image: its first MiB and its last one.
+    ///   - image: its first MiB and its last one; that of the backup as well where it stands elsewhere and can be read.
     ///   - diskSize: of the disk that it is written to, in bytes.
     ///   - sectorSize: of the disk, in bytes.
     ///   - newGUID: gives fresh GUIDs, 16 bytes each, for the disk and its partitions; nil keeps those of the image.
@@ -88,7 +88,13 @@ package struct TableEdits: Sendable {
             }
             return
         }
-        if !isComplete {
+        let place = table.alternateSector * sector
+        if place + sector <= image.size, image.bytes(place..<(place + sector)) == nil {
+            notes.append(
+                "the backup of the image's partition table does not stand at the image's end, and was not looked at: "
+                    + "the disk gets a new one at its end"
+            )
+        } else if !isComplete {
             notes.append("the backup of the image's partition table is damaged or missing: the disk gets a new one")
         }
         let named = newGUID.map { table.renamed($0) } ?? table

@@ -200,6 +200,12 @@ struct TableTests {
         } else {
             #expect(verify.status == 74 && verify.errors.contains("the map alone cannot"), "\(verify.errors)")
         }
+        // Nothing of the old backup stays, wherever it stood.
+        let places = [Int(Self.imageSize) - 512, Int(size) - 512]
+        let headers = try places.map { try loop.read(count: Int(size))[$0..<($0 + 8)] == Array("EFI PART".utf8)[...] }
+        #expect(headers == [false, true])
+        let again = try await write(image, [loop], "--only-changed")
+        #expect(try results(again) == ["unchanged"], "\(again.errors)")
         #expect(try await FlashlayerProgram.run(["verify", image, loop.path]).status == 0)
     }
 

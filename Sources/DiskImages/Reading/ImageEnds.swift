@@ -9,17 +9,24 @@ package struct ImageEnds: Sendable {
     /// How much of each end of a target is wiped before anything else is written, in bytes.
     package static let length = ByteSize.mebibyte
 
-    /// The image's first MiB, then its last one or two; on the image, in bytes. The second is missing from an image of
-    /// at most one MiB.
+    /// The image's first MiB, then its last one or two; on the image, in bytes. The last is missing from an image of
+    /// at most one MiB. Between them the MiB, or the few, where the backup of its GPT stands elsewhere than at its end.
     package let ranges: [Range<UInt64>]
     package let contents: [AlignedBuffer]
 
-    package init(imageSize: UInt64) {
+    /// - Parameter backup: where the header of the GPT's backup stands, in bytes, for an image that can be asked for it.
+    package init(imageSize: UInt64, backup: UInt64? = nil) {
         let head = 0..<min(Self.length, imageSize)
         var ranges = [head]
         if imageSize > head.upperBound {
             let aligned = (imageSize - min(Self.length, imageSize)).roundedDown(to: Self.length)
-            ranges.append(max(head.upperBound, aligned)..<imageSize)
+            let last = max(head.upperBound, aligned)..<imageSize
+            if let backup, backup >= head.upperBound, backup < last.lowerBound {
+                // Its entries are before it.
+                let start = max(head.upperBound, (backup - Self.length / 2).roundedDown(to: Self.length))
+                ranges.append(start..<min(last.lowerBound, (backup + 1).roundedUp(to: Self.length)))
+            }
+            ranges.append(last)
         }
         self.ranges = ranges
         contents = ranges.map { AlignedBuffer(count: $0.count) }

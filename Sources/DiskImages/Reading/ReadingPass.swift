@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import Model
+import PartitionTables
 import Synchronization
 import Threads
 
@@ -311,9 +312,15 @@ package final class ReadingPass: Sendable {
 }
 
 extension RandomAccessSource {
-    /// What the image has at its two ends.
+    /// What the image has at its two ends, and around the backup of a GPT that stands elsewhere.
     package func ends() throws -> ImageEnds {
-        let ends = ImageEnds(imageSize: size)
+        let head = try filled(ImageEnds(imageSize: size))
+        let backup = GUIDPartitionTable.backup(head: head.head, imageSize: size)
+        let ends = ImageEnds(imageSize: size, backup: backup)
+        return ends.ranges.count > head.ranges.count ? try filled(ends) : head
+    }
+
+    private func filled(_ ends: ImageEnds) throws -> ImageEnds {
         for (range, content) in zip(ends.ranges, ends.contents) {
             try unsafe read(
                 into: UnsafeMutableRawBufferPointer(rebasing: content.mutableBytes[..<range.count]),

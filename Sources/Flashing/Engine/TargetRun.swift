@@ -147,12 +147,16 @@ struct TargetRun: Sendable {
         _ claim: borrowing Claim,
         _ course: inout Course
     ) throws {
-        let ends = EndsPass(target: target, clearsBehind: job.table == .relocate)
         try claim.confirm()
         WrittenMark.leave(on: claim.identity)
         target.dropCache()
         // Of a stream they are known at its end.
         let known = try image.seekable.map { try targetEnds(of: $0.ends(), target) }
+        let ends = EndsPass(
+            target: target,
+            clearsBehind: job.table == .relocate,
+            between: known.map { $0.image.ranges.dropFirst().dropLast() }.map(Array.init) ?? []
+        )
         let plan = try rewritePlan(target)
         // The last moment at which the target is as it was, unless it is compared first.
         try monitor.checkCancelled()

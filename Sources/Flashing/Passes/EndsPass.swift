@@ -9,6 +9,8 @@ struct EndsPass {
     let target: OpenTarget
     /// What stands behind the image is zeroed as well.
     var clearsBehind = false
+    /// Of an image whose table's backup stands between its ends: what is written last there as well.
+    var between: [Range<UInt64>] = []
 
     /// From here on no tool finds a partition table on the target, until the image's ends are committed.
     ///
@@ -113,7 +115,7 @@ struct EndsPass {
     }
 
     private func imageTail(_ imageSize: UInt64, before tail: Range<UInt64>) -> [Range<UInt64>] {
-        let own = ImageEnds(imageSize: imageSize).ranges.dropFirst().map { range in
+        let own = (between + ImageEnds(imageSize: imageSize).ranges.dropFirst()).map { range in
             let end = min(range.upperBound.roundedUp(to: target.sectorSize), tail.lowerBound)
             return min(range.lowerBound, end)..<end
         }
