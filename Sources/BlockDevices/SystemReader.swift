@@ -196,7 +196,10 @@ struct SystemReader {
     }
 
     private func deviceNumber(of path: String) -> DeviceNumber? {
-        guard tree.isThisMachine, path.hasPrefix("/") else { return nil }
+        // Not elsewhere: a mount's source may be any path, and lie on a file system that does not answer.
+        guard tree.isThisMachine, path.hasPrefix("/dev/"), !path.split(separator: "/").contains("..") else {
+            return nil
+        }
         var status = stat()
         guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFBLK else { return nil }
         return DeviceNumber(UInt64(status.st_rdev))
