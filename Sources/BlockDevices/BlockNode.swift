@@ -55,6 +55,8 @@ package struct LoopBacking: Sendable, Hashable {
     package var blockDevice: DeviceNumber?
     /// Whether the path leads to that file; nil where nobody can tell.
     package var isAtPath: Bool?
+    /// The kernel detaches it when its last user goes, such as a mount.
+    package var isDetachedByItself = false
 
     package init() {}
 

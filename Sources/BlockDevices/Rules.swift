@@ -174,7 +174,9 @@ extension Rule {
                 case .zfsPool(let pool): places = subject.poolMembers([pool])
                 default: return []
                 }
-                return places.map { "\($0) mounted at \(mount.mountPoint)" }
+                // Why unmounting is no help here.
+                let end = own.contains(where: subject.view.goesAway) ? ", a loop device that goes away with it" : ""
+                return places.map { "\($0) mounted at \(mount.mountPoint)\(end)" }
                     .filter { seen.insert($0).inserted }
                     .map { "\($0) \(mount.place)" }
             }

@@ -101,6 +101,7 @@ struct SystemReader {
         backing.isDeleted = file.hasSuffix(mark)
         backing.path = backing.isDeleted ? String(file.dropLast(mark.count)) : file
         backing.offset = tree.number(path + "/loop/offset") ?? 0
+        backing.isDetachedByItself = tree.flag(path + "/loop/autoclear")
         backing.sizeLimit = tree.number(path + "/loop/sizelimit") ?? 0
         return backing
     }

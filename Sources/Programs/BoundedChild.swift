@@ -14,6 +14,8 @@ package enum BoundedChild {
         /// It has said all it had to say, or nobody wants to hear more.
         case done
         case outOfTime
+        /// Whoever asked does not want to wait any more.
+        case abandoned
     }
 
     /// How long it may take to start: that says nothing of what it is to look at, and a busy machine takes its time.
@@ -22,13 +24,16 @@ package enum BoundedChild {
     /// Runs a program with a job, as `Worker` does, and hands on its lines but for the first one, which says that it is
     /// ready. From then on it may be silent for so long at a time, and four times as long in all.
     ///
-    /// - Parameter onLine: false when no more lines are wanted.
+    /// - Parameters:
+    ///   - isAbandoned: asked ten times in a second whether to wait no longer.
+    ///   - onLine: false when no more lines are wanted.
     /// - Throws: `fault`, `unavailable` when it cannot be started; what `onLine` throws.
     package static func run<Job: Encodable & Sendable>(
         _ executable: String,
         arguments: [String],
         job: Job,
         patience: Duration,
+        isAbandoned: (() -> Bool)? = nil,
         onLine: (String) throws -> Bool
     ) throws -> Ending {
         let line = try WorkerLine.encode(WorkerJob(version: Version.workerProtocol, job: job)) + "\n"
@@ -52,7 +57,7 @@ package enum BoundedChild {
         // Closing its input, which the `defer` above does, ends one that is in command of itself; this ends the others.
         defer { end(pid) }
         guard send(line, to: input.ours, until: .now + startTime) else { return .outOfTime }
-        return try read(output.ours, patience, onLine)
+        return try read(output.ours, patience, isAbandoned, onLine)
     }
 
     private static func send(_ line: String, to end: Int32, until deadline: ContinuousClock.Instant) -> Bool {
@@ -72,13 +77,25 @@ package enum BoundedChild {
         return true
     }
 
-    private static func read(_ end: Int32, _ patience: Duration, _ onLine: (String) throws -> Bool) throws -> Ending {
+    private static func read(
+        _ end: Int32,
+        _ patience: Duration,
+        _ isAbandoned: (() -> Bool)?,
+        _ onLine: (String) throws -> Bool
+    ) throws -> Ending {
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         var isReady = false
         var last = ContinuousClock.now + startTime
         var deadline = last
-        while wait(for: end, POLLIN, until: min(deadline, last)) {
+        while true {
+            if let isAbandoned, isAbandoned() { return .abandoned }
+            let limit = min(deadline, last)
+            let turn = isAbandoned == nil ? limit : min(limit, .now + .milliseconds(100))
+            guard wait(for: end, POLLIN, until: turn) else {
+                if ContinuousClock.now >= limit { return .outOfTime }
+                continue
+            }
             let count = unsafe buffer.withUnsafeMutableBytes { unsafe Glibc.read(end, $0.baseAddress, $0.count) }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { return .done }
@@ -96,7 +113,6 @@ package enum BoundedChild {
                 deadline = .now + patience
             }
         }
-        return .outOfTime
     }
 
     private static func wait(for end: Int32, _ event: Int32, until deadline: ContinuousClock.Instant) -> Bool {

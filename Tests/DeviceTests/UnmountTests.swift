@@ -13,7 +13,7 @@ import Testing
 extension RefusalTests {
     @Suite("flashlayer write --unmount")
     struct UnmountTests {
-        private let folder: TemporaryFolder
+        let folder: TemporaryFolder
         private let image: String
 
         init() throws {
@@ -23,7 +23,7 @@ extension RefusalTests {
         }
 
         /// A disk with a file system of 16 MiB in partition 2, and a place to mount it at.
-        private func disk() async throws -> LoopDevice {
+        func disk() async throws -> LoopDevice {
             let loop = try LoopDevice(size: 32 << 20)
             try await partition(loop, "label: gpt\nsize=8MiB\nsize=16MiB\n")
             try await addNodes(loop)
@@ -31,19 +31,18 @@ extension RefusalTests {
             return loop
         }
 
-        private func run(_ program: String, _ arguments: String...) async throws {
+        func run(_ program: String, _ arguments: String...) async throws {
             try await Program(program, debianPackage: "util-linux, mount or e2fsprogs").run(arguments)
         }
 
-        private func write(_ loop: LoopDevice, _ more: String..., image: String? = nil) async throws -> Program.Outcome
-        {
+        func write(_ loop: LoopDevice, _ more: String..., image: String? = nil) async throws -> Program.Outcome {
             try await FlashlayerProgram.run(
                 ["write", image ?? self.image, loop.path, "--yes", "--allow", "virtual"] + more
             )
         }
 
         /// The lines of mountinfo for a disk: where, which options, how it is shared.
-        private func mounts(of loop: LoopDevice) throws -> [String] {
+        func mounts(of loop: LoopDevice) throws -> [String] {
             let lines = try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8).split(separator: "\n")
             return lines.filter { $0.contains(" \(loop.path)p") }.map { line in
                 let fields = line.split(separator: " ")
@@ -54,7 +53,7 @@ extension RefusalTests {
             .sorted()
         }
 
-        private func place(_ name: String) throws -> String {
+        func place(_ name: String) throws -> String {
             let path = folder.file(name)
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             return path
@@ -133,7 +132,7 @@ extension RefusalTests {
             let loop = try await disk()
             defer { loop.close() }
             let place = try place("one")
-            try await run("mount", "-o", "noexec", "\(loop.path)p2", place)
+            try await run("mount", "-o", "noexec,strictatime,nosymfollow", "\(loop.path)p2", place)
             defer { unsafe umount(place) }
             let before = try mounts(of: loop)
 

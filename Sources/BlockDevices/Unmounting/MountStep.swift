@@ -5,8 +5,16 @@
 package struct MountStep: Codable, Sendable, Equatable {
     /// The kernel's number of the mount, so that no other one at the same place is taken for it.
     let id: Int
+    /// What mountinfo says of it, as `st_dev` has it.
+    let number: UInt64
     /// `st_dev` of what is mounted; 0 where the file system has numbers of its own.
     let device: UInt64
+    /// The mount that it lies on.
+    let ground: Ground
+    /// What is mounted, so that no other medium is.
+    let medium: Medium
+    /// Its place in the order in which this namespace got its mounts.
+    let position: Int
     /// The node to mount from.
     package let node: String
     package let mountPoint: String
@@ -17,18 +25,57 @@ package struct MountStep: Codable, Sendable, Equatable {
     let flags: [String]
     /// Of the file system.
     let options: [String]
-    let isShared: Bool
+    let propagation: Propagation
 
-    init(_ mount: Mount, node: String) {
+    /// The mount below another one. Kernels use numbers again, so that one alone says too little.
+    struct Ground: Codable, Sendable, Equatable {
+        let id: Int
+        /// nil where the mount is not in the namespace that was looked at.
+        let number: UInt64?
+        let mountPoint: String?
+    }
+
+    /// See mount_namespaces(7).
+    enum Propagation: String, Codable {
+        case shared, unbindable
+        case `private`
+
+        init(_ words: [Substring]) {
+            self =
+                words.lazy.compactMap { word in
+                    word.hasPrefix("shared:") ? .shared : word == "unbindable" ? .unbindable : nil
+                }.first ?? .private
+        }
+    }
+
+    init(_ mount: Mount, node: BlockNode, disk: BlockNode, ground: Mount?, position: Int) {
         id = mount.id
+        number = mount.device.rawValue
+        self.position = position
+        self.ground = Ground(id: mount.parent, number: ground?.device.rawValue, mountPoint: ground?.mountPoint)
+        medium = Medium(
+            number: node.number.rawValue,
+            disk: disk.number.description,
+            diskseq: disk.diskseq,
+            size: disk.size
+        )
         device = mount.device.isAnonymous ? 0 : mount.device.rawValue
-        self.node = node
+        self.node = node.path
         mountPoint = mount.mountPoint
         root = mount.root
         fileSystem = mount.fileSystem
         flags = mount.flags.map(String.init)
         options = mount.options.map(String.init)
-        isShared = mount.propagation.contains { $0.hasPrefix("shared:") }
+        propagation = Propagation(mount.propagation)
+    }
+
+    /// Whether it is made from a device, and not from a folder of another mount.
+    var isWhole: Bool { root == "/" || fileSystem == "btrfs" }
+
+    /// Whether a mount is this very one.
+    func isSame(_ mount: Mount) -> Bool {
+        mount.id == id && mount.device.rawValue == number && mount.root == root && mount.fileSystem == fileSystem
+            && mount.mountPoint == mountPoint
     }
 }
 
@@ -47,9 +94,16 @@ extension Subject {
             return depths.0 == depths.1 ? one.offset > other.offset : depths.0 > depths.1
         }
         .map(\.element).compactMap { mount in
-            guard case .devices(let devices) = view.ground(of: mount) else { return nil }
-            let nodes = devices.compactMap { view.nodes[$0]?.path }.sorted()
-            return nodes.first.map { MountStep(mount, node: $0) }
+            guard case .devices(let devices) = view.ground(of: mount),
+                let node = devices.compactMap({ view.nodes[$0] }).min(by: { $0.path < $1.path })
+            else { return nil }
+            return MountStep(
+                mount,
+                node: node,
+                disk: node.parent.flatMap { view.nodes[$0] } ?? node,
+                ground: view.mount(numbered: mount.parent),
+                position: view.mounts.firstIndex { $0.id == mount.id } ?? 0
+            )
         }
     }
 
@@ -72,7 +126,7 @@ extension Subject {
         let own = overwritten
         let candidates = view.mounts.filter { mount in
             guard mount.process == nil, case .devices(let devices) = view.ground(of: mount) else { return false }
-            return devices.isSubset(of: own)
+            return devices.isSubset(of: own) && mount.canReturn && !devices.contains(where: view.goesAway)
         }
         return candidates.filter { mount in
             // A folder of it alone can be shown again only from where all of it is shown.
@@ -82,7 +136,25 @@ extension Subject {
     }
 }
 
+extension Mount {
+    /// Whether mount(2) can make it again as it was, as far as the mount itself tells.
+    fileprivate var canReturn: Bool {
+        // What is behind these is a program, which ends with the mount.
+        if fileSystem.hasPrefix("fuse") { return false }
+        // The users that are mapped are told nowhere; a folder that was deleted has no name.
+        if flags.contains("idmapped") || root.hasSuffix("//deleted") { return false }
+        // Only whole subvolumes can be named to a mount.
+        return fileSystem != "btrfs" || (option("subvol") ?? "/") == root
+    }
+}
+
 extension SystemView {
+    /// Whether a device, or the disk that it is a part of, is a loop device that is detached with its last user.
+    func goesAway(_ number: DeviceNumber) -> Bool {
+        guard let node = nodes[number] else { return false }
+        return (node.parent.flatMap { nodes[$0] } ?? node).loop?.isDetachedByItself ?? false
+    }
+
     func mount(numbered id: Int) -> Mount? {
         mounts.first { $0.id == id }
     }

@@ -103,14 +103,31 @@ final class FlashReporter: Sendable {
         }
     }
 
+    /// Something is not unmounted yet: its file system writes back what it holds.
+    func stillWriting(_ target: String, _ mountPoint: String) {
+        turn.withLock { _ in
+            let line = "\(target): still writing back to \(Printable.line(mountPoint))"
+            if json { emit("warning", FlashRecord.Warning(target: target, message: line)) }
+            if console.isTerminal { console.status(line) } else { console.say(line) }
+        }
+    }
+
     /// Whether anything may have been written to a target, or it is left as it should be.
     func wasTouched(_ target: String) -> Bool {
         state.withLock { state in
             state.subjects.contains { subject in
-                let isDone = subject.result.map { $0.error == nil || $0.bytesWritten > 0 } ?? false
+                let isDone =
+                    subject.result.map { result in
+                        result.bytesWritten > 0 || (result.error == nil && result.result != .unchanged)
+                    } ?? false
                 return subject.name == target && (subject.wasTouched || isDone)
             }
         }
+    }
+
+    /// Whether another medium was found where a target was.
+    func isChanged(_ target: String) -> Bool {
+        state.withLock { $0.subjects.contains { $0.name == target && $0.result?.error?.code == .changed } }
     }
 
     // MARK: - Events

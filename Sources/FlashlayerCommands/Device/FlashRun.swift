@@ -136,6 +136,8 @@ struct FlashRun: Sendable {
             await release.restore()
             throw error
         }
+        // What held the image already was not written.
+        await release.restore()
     }
 
     /// Somebody thought for minutes before he agreed, or things were unmounted: what was true before need not be now. A
@@ -147,12 +149,14 @@ struct FlashRun: Sendable {
         _ judge: () async throws -> [ChosenTarget]
     ) async throws -> [ChosenTarget] {
         let again = try await judge()
-        for (before, now) in zip(targets, again) where before.target != now.target {
-            throw FlashlayerError(
+        for (index, (before, now)) in zip(targets, again).enumerated() where before.target != now.target {
+            let failure = FlashlayerError(
                 .changed,
                 "\(before.path) is not the disk any more that was chosen",
                 advice: "nothing was written; choose again"
             )
+            reporter.finish(index, FlashResult(failure), isSaid: false)
+            throw failure
         }
         return again
     }

@@ -21,16 +21,32 @@ final class TargetRelease: Sendable {
         self.console = console
     }
 
-    /// - Throws: `in-use`, which names who keeps a file system; `no-answer`; `not-permitted`.
+    /// - Throws: `in-use`, which names who keeps a file system; `no-answer`; `interrupted`; `not-permitted`.
     func unmount() async throws {
         for disk in disks {
             let steps = disk.unmounting
             guard !steps.isEmpty else { continue }
-            try await onOwnThread(named: "unmount") { [self] in
-                try Unmounting(of: disk.path).unmount(steps) { mountPoint, isMounted in
-                    reporter.changed(disk.path, mountPoint, isMounted: isMounted)
+            let course = Course(steps.map(\.mountPoint))
+            let heartbeat = Task { [reporter] in
+                while true {
+                    try await Task.sleep(for: Self.silence)
+                    if let place = course.next { reporter.stillWriting(disk.path, place) }
                 }
-                gone.withLock { $0[disk.path] = steps }
+            }
+            defer {
+                heartbeat.cancel()
+                console.clearStatus()
+            }
+            try await withTaskCancellationHandler {
+                try await onOwnThread(named: "unmount") { [self] in
+                    try Unmounting(of: disk.path).unmount(steps, isCancelled: { course.isCancelled }) {
+                        course.step()
+                        reporter.changed(disk.path, $0, isMounted: $1)
+                    }
+                    gone.withLock { $0[disk.path] = steps }
+                }
+            } onCancel: {
+                course.cancel()
             }
         }
     }
@@ -43,10 +59,38 @@ final class TargetRelease: Sendable {
             return gone
         }
         for (path, steps) in gone.sorted(by: { $0.key < $1.key }) where !reporter.wasTouched(path) {
+            if reporter.isChanged(path) {
+                let places = steps.map { Printable.line($0.mountPoint) }.joined(separator: ", ")
+                console.warn("\(path): not mounted again, it is not the disk any more that was chosen: \(places)")
+                continue
+            }
             let notes = try? await onOwnThread(named: "mount") { [reporter] in
                 Unmounting(of: path).mount(steps) { reporter.changed(path, $0, isMounted: true) }
             }
             for note in notes ?? [] { console.warn("\(path): \(note)") }
+        }
+    }
+
+    /// How often a person is told what is waited for.
+    private static let silence = Duration.seconds(5)
+
+    /// How far the unmounting of one disk is.
+    private final class Course: Sendable {
+        private let state: Mutex<(places: [String], isCancelled: Bool)>
+
+        init(_ places: [String]) {
+            state = Mutex((places, false))
+        }
+
+        var next: String? { state.withLock { $0.places.first } }
+        var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+        func step() {
+            state.withLock { if !$0.places.isEmpty { $0.places.removeFirst() } }
+        }
+
+        func cancel() {
+            state.withLock { $0.isCancelled = true }
         }
     }
 }
