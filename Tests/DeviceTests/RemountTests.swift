@@ -111,7 +111,7 @@ extension RefusalTests.UnmountTests {
         #expect(outcome.status == 0, "\(outcome.errors)")
         let events = try outcome.events()
         #expect(events.contains { $0["result"]?.text == "unchanged" }, "\(events)")
-        #expect(try mounts(of: loop) == before)
+        #expect(try mounts(of: loop) == before, "\(outcome.errors)")
     }
 
     @Test("a mount that is gone while its file system still writes counts as unmounted, and comes back where it can")
