@@ -54,7 +54,7 @@ package struct MountStep: Codable, Sendable, Equatable {
         self.position = position
         self.ground = Ground(id: mount.parent, number: ground?.device.rawValue, mountPoint: ground?.mountPoint)
         medium = Medium(
-            number: node.number.rawValue,
+            start: node.start >> 9,
             disk: disk.number.description,
             diskseq: disk.diskseq,
             size: disk.size

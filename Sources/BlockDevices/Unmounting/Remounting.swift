@@ -43,7 +43,8 @@ struct Remounting {
     /// Where the folder that a mount shows is seen now, with nothing mounted over it.
     private static func folder(of step: MountStep) -> String? {
         let view = SystemView.mountedNow
-        return view.mounts.lazy.filter { $0.device.rawValue == step.number && $0.root == "/" }.compactMap { whole in
+        guard let number = step.medium.number(at: step.node) else { return nil }
+        return view.mounts.lazy.filter { $0.device.rawValue == number && $0.root == "/" }.compactMap { whole in
             let path = (whole.mountPoint == "/" ? "" : whole.mountPoint) + step.root
             return view.mount(holding: path, process: nil)?.id == whole.id ? path : nil
         }.first
@@ -69,7 +70,7 @@ struct Remounting {
         else { return "it is not there" }
         let isRight =
             new.root == step.root && new.fileSystem == step.fileSystem
-            && (step.device == 0 || new.device.rawValue == step.device) && step.medium.isThere(at: step.node)
+            && step.medium.number(at: step.node).map { step.device == 0 || new.device.rawValue == $0 } ?? false
         let error = isRight ? adjust(step, new) : elsewhere
         guard error == nil else {
             unsafe umount2(step.mountPoint, Int32(UMOUNT_NOFOLLOW))
@@ -82,7 +83,9 @@ struct Remounting {
     private func attach(_ step: MountStep) -> String? {
         guard let place = Handle(step.mountPoint) else { return "its place is not there" }
         guard step.isWhole else {
-            guard let path = Self.folder(of: step), let folder = Handle(path), folder.device == step.device else {
+            guard let path = Self.folder(of: step), let folder = Handle(path),
+                folder.device == step.medium.number(at: step.node)
+            else {
                 return "its folder is not there"
             }
             guard unsafe Glibc.mount(folder.path, place.path, nil, MountFlag.bind, nil) != 0 else { return nil }
