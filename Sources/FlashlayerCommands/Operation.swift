@@ -52,6 +52,6 @@ struct CommonOptions: ParsableArguments, Sendable {
     @Option(help: "When to use colours. NO_COLOR is obeyed.")
     var color = Color.auto
 
-    @Option(help: ArgumentHelp("Write what is said to this file, too.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write what is said to this file, too.", valueName: "file"), completion: .file())
     var log: String?
 }

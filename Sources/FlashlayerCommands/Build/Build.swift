@@ -76,13 +76,14 @@ struct Build: Operation {
     )
 
     @Argument(
-        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder.")
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder."),
+        completion: .file()
     )
     var project: String?
 
     @OptionGroup var options: ProjectOptions
 
-    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"))
+    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"), completion: .file())
     var output: String?
 
     @Option(help: "The image's format: qcow2 or raw. Default: what the name of the file says, else qcow2.")

@@ -26,17 +26,18 @@ struct BuildAndWrite: Operation {
             """
     )
 
-    @Argument(help: TargetHelp.writing)
+    @Argument(help: TargetHelp.writing, completion: .file())
     var targets: [String]
 
     @Option(
-        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder")
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder"),
+        completion: .file()
     )
     var project: String?
 
     @OptionGroup var recipe: ProjectOptions
 
-    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"))
+    @Option(name: [.short, .long], help: ArgumentHelp("Where the image goes.", valueName: "file"), completion: .file())
     var output: String?
 
     @Option(help: "The image's format: qcow2 or raw. Default: what the name of the file says, else qcow2.")

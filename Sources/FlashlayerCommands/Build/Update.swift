@@ -24,7 +24,8 @@ struct Update: Operation {
     )
 
     @Argument(
-        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder.")
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: the current folder."),
+        completion: .file()
     )
     var project: String?
 

@@ -26,16 +26,17 @@ struct Explain: Operation {
             """
     )
 
-    @Argument(help: "The disk, such as /dev/sdb or 'serial=4C53*'.")
+    @Argument(help: "The disk, such as /dev/sdb or 'serial=4C53*'.", completion: .file())
     var device: String
 
-    @Option(help: ArgumentHelp("The image that would be written.", valueName: "image"))
+    @Option(help: ArgumentHelp("The image that would be written.", valueName: "image"), completion: .file())
     var image: String?
 
     @Option(
         name: .long,
         parsing: .singleValue,
-        help: ArgumentHelp("Judge as if this rule was lifted. May be repeated.", valueName: "code")
+        help: ArgumentHelp("Judge as if this rule was lifted. May be repeated.", valueName: "code"),
+        completion: .list(Rule.all.filter(\.isOverridable).map(\.code.rawValue))
     )
     var allow: [String] = []
 

@@ -19,7 +19,8 @@ struct FlashOptions: ParsableArguments, Sendable {
         help: ArgumentHelp(
             "Allow what is refused otherwise: internal, virtual, member or large. May be repeated.",
             valueName: "code"
-        )
+        ),
+        completion: .list(Rule.all.filter(\.isOverridable).map(\.code.rawValue))
     )
     var allow: [String] = []
 
@@ -109,7 +110,8 @@ struct ImageOptions: ParsableArguments, Sendable {
         help: ArgumentHelp(
             "The image's block map, whose digests it must have. Default: the one beside the image.",
             valueName: "file"
-        )
+        ),
+        completion: .file()
     )
     var bmap: String?
 
@@ -164,7 +166,11 @@ struct EngineOptions: ParsableArguments, Sendable {
     var json = false
 
     @Option(
-        help: ArgumentHelp("Leave a record of what was done in this file, as JSON, however it ends.", valueName: "file")
+        help: ArgumentHelp(
+            "Leave a record of what was done in this file, as JSON, however it ends.",
+            valueName: "file"
+        ),
+        completion: .file()
     )
     var report: String?
 

@@ -24,10 +24,10 @@ struct Verify: Operation {
             """
     )
 
-    @Argument(help: "The image: a file, a URL, a block map, or '-' for standard input.")
+    @Argument(help: "The image: a file, a URL, a block map, or '-' for standard input.", completion: .file())
     var image: String
 
-    @Argument(help: TargetHelp.reading)
+    @Argument(help: TargetHelp.reading, completion: .file())
     var targets: [String]
 
     @OptionGroup var table: TableOptions

@@ -33,10 +33,10 @@ struct Write: Operation {
             """
     )
 
-    @Argument(help: "The image: a file, a URL, or '-' for standard input.")
+    @Argument(help: "The image: a file, a URL, or '-' for standard input.", completion: .file())
     var image: String
 
-    @Argument(help: TargetHelp.writing)
+    @Argument(help: TargetHelp.writing, completion: .file())
     var targets: [String]
 
     @OptionGroup var flash: FlashOptions

@@ -49,11 +49,15 @@ struct BootTestCommand: Operation {
         help: ArgumentHelp(
             "A disk image file, or a block device. Default: what a build of --project leaves here.",
             valueName: "image"
-        )
+        ),
+        completion: .file()
     )
     var image: String?
 
-    @Option(help: ArgumentHelp("Take what is asserted from this project's recipe.", valueName: "folder"))
+    @Option(
+        help: ArgumentHelp("Take what is asserted from this project's recipe.", valueName: "folder"),
+        completion: .file()
+    )
     var project: String?
 
     @Option(help: ArgumentHelp("That of the project, which may assert more.", valueName: "name"))

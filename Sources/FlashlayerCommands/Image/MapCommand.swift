@@ -23,12 +23,16 @@ struct MapCommand: Operation {
             """
     )
 
-    @Argument(help: "The image: all that 'flashlayer write' reads: a file, a URL, or '-' for standard input.")
+    @Argument(
+        help: "The image: all that 'flashlayer write' reads: a file, a URL, or '-' for standard input.",
+        completion: .file()
+    )
     var image: String
 
     @Option(
         name: [.short, .long],
-        help: ArgumentHelp("Where the map goes; '-' is standard output. Default: beside the image.", valueName: "file")
+        help: ArgumentHelp("Where the map goes; '-' is standard output. Default: beside the image.", valueName: "file"),
+        completion: .file()
     )
     var output: String?
 

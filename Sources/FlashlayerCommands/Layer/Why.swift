@@ -38,7 +38,8 @@ struct Why: Operation {
     var variable: String?
 
     @Option(
-        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder")
+        help: ArgumentHelp("A folder with a flashlayer.toml, or such a file. Default: here.", valueName: "folder"),
+        completion: .file()
     )
     var project: String?
 
@@ -48,7 +49,8 @@ struct Why: Operation {
         help: ArgumentHelp(
             "Look here, too, for packages: an image with its NAME.json, or that file.",
             valueName: "image"
-        )
+        ),
+        completion: .file()
     )
     var image: String?
 
