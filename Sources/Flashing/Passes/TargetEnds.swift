@@ -70,8 +70,11 @@ struct TargetEnds: Sendable {
                 advice: "leave out --new-guids"
             )
         }
+        // What is not edited is the same for all targets, and there once.
         let own: [Region] = zip(image.ranges, image.contents).map { range, content in
-            Region(range: range, content: Self.copy(content), kind: .image)
+            let whole = range.lowerBound..<range.upperBound.roundedUp(to: sectorSize)
+            let isEdited = edits.edits.contains { $0.range.overlaps(whole) }
+            return Region(range: range, content: isEdited ? Self.copy(content) : content, kind: .image)
         }
         let end = imageSize.roundedUp(to: sectorSize)
         let ranges: [Range<UInt64>] = edits.edits.map { $0.range }
