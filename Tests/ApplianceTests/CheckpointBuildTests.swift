@@ -155,9 +155,11 @@ extension BuildMatrixTests {
             done
             kill -KILL $pid
             wait $pid
-            # Whatever it had started ends by itself.
-            for _ in $(seq 100); do
-                pgrep -f "$1/cache/work" > /dev/null || break
+            # Whatever it had started ends by itself, and what cleans up behind it may begin a moment later.
+            quiet=0
+            for _ in $(seq 300); do
+                if pgrep -f "$1/cache/work" > /dev/null; then quiet=0; else quiet=$((quiet + 1)); fi
+                [ $quiet -ge 10 ] && break
                 sleep 0.2
             done
             pgrep -af "$1/cache/work"
