@@ -60,21 +60,25 @@ struct GrowRoot {
 
     /// The room that comes to the group is the root's; what was free before was left so by somebody.
     private func growVolume(_ root: RootVolume, in group: String) throws {
-        let before = extentBytes(of: root.partition)
+        let before = try freeBytes(of: group)
         try unsafe guest.check { unsafe guestfs_pvresize($0, root.partition) }
-        let added = Int64(extentBytes(of: root.partition)) - Int64(before)
+        let added = try Int64(freeBytes(of: group)) - Int64(before)
         let size = try unsafe guest.number { unsafe guestfs_blockdev_getsize64($0, root.device) }
         let mebibytes = (size + added) / Int64(ByteSize.mebibyte)
         try unsafe guest.check { unsafe guestfs_lvresize($0, root.device, Int32(clamping: mebibytes)) }
     }
 
-    /// What a physical volume has in whole extents, in bytes.
-    private func extentBytes(of volume: String) -> UInt64 {
-        guard let list = unsafe guest.pointer({ unsafe guestfs_pvs_full($0) }) else { return 0 }
-        defer { unsafe guestfs_free_lvm_pv_list(list) }
+    /// What a volume group has in extents that no volume uses, in bytes. It is asked by the group's name: libguestfs does
+    /// not translate the names of disks within structures, and the appliance's kernel may have them in another order.
+    private func freeBytes(of group: String) throws -> UInt64 {
+        let list = try unsafe guest.structure { unsafe guestfs_vgs_full($0) }
+        defer { unsafe guestfs_free_lvm_vg_list(list) }
         // SAFETY: the list has `len` elements, whose names end with a zero, and is ours until it is freed.
-        let volumes = unsafe UnsafeBufferPointer(start: list.pointee.val, count: Int(list.pointee.len))
-        return unsafe volumes.first { unsafe String(cString: $0.pv_name) == volume }?.pv_size ?? 0
+        let groups = unsafe UnsafeBufferPointer(start: list.pointee.val, count: Int(list.pointee.len))
+        guard let found = unsafe groups.first(where: { unsafe String(cString: $0.vg_name) == group }) else {
+            throw refusal("its volume group \(group) is not to be seen")
+        }
+        return unsafe found.vg_free
     }
 
     private func mounted(_ root: RootVolume, _ body: () throws -> Void) throws {

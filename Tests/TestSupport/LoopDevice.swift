@@ -98,11 +98,12 @@ package final class LoopDevice: Sendable {
         detach()
         // While anybody looks at it, such as udev, the kernel puts the detaching off.
         for attempt in 1... {
-            let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
-            defer { Glibc.close(loop) }
             do {
+                let loop = unsafe open(path, O_RDWR | O_CLOEXEC)
+                guard loop >= 0 else { throw Errno.current }
+                defer { Glibc.close(loop) }
                 return try Self.configure(loop, file: file ?? backingFile, Options(sectorSize: sectorSize))
-            } catch let error as Errno where error.value == EBUSY && attempt < 2000 {
+            } catch let error as Errno where [EBUSY, ENXIO].contains(error.value) && attempt < 2000 {
                 usleep(1000)
             }
         }
