@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Model
+
 /// A path that more than one layer brings, and who wins.
 package struct Override: Codable, Sendable, Equatable {
     package let path: Pathname
@@ -63,8 +65,12 @@ extension Plan {
         if case .bootstrap = base { false } else { true }
     }
 
-    /// What a build leaves beside each other, as file names.
-    package var outputs: [String] { ["qcow2", "bmap", "json", "spdx.json", "log"].map { "\(outputName).\($0)" } }
+    /// What a build leaves beside each other, as file names; what only a build of everything leaves comes last.
+    package var outputs: [String] {
+        let always = ["qcow2", "bmap", "json", "spdx.json", "log"].map { "\(outputName).\($0)" }
+        return always
+            + exports.compactMap(\.format.endings.first).map { outputName + $0 }.filter { !always.contains($0) }
+    }
 
     /// What the files of the image are called, less their endings: `kiosk`, or `kiosk-lab` for the variant `lab`.
     package var outputName: String { variant.map { "\(name)-\($0)" } ?? name }

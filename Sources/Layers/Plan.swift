@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 package import Digests
+package import Model
 
 /// What a build will do: recipe and layers, resolved and ordered, as pure data. It is read from disk once; everything
 /// after works on it.
@@ -23,6 +24,9 @@ package struct Plan: Codable, Sendable, Equatable {
     /// What the command line sets for scripts, by name.
     package var arguments: [Layer.Variable]
     package var bootTest: BootTestSettings
+    /// What a build of everything leaves beside the image.
+    package var exports: [ExportForm]
+    package var hardware: VirtualHardware
 
     private var merge = MergeOnce()
 
@@ -36,8 +40,12 @@ package struct Plan: Codable, Sendable, Equatable {
         layers: [Layer],
         users: [User] = [],
         arguments: [Layer.Variable] = [],
-        bootTest: BootTestSettings = BootTestSettings()
+        bootTest: BootTestSettings = BootTestSettings(),
+        exports: [ExportForm] = [],
+        hardware: VirtualHardware = VirtualHardware()
     ) {
+        self.exports = exports
+        self.hardware = hardware
         self.bootTest = bootTest
         self.name = name
         self.version = version

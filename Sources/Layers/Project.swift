@@ -84,7 +84,9 @@ extension Plan {
             recommends: recipe.recommends,
             layers: layers,
             users: recipe.users,
-            bootTest: recipe.bootTest
+            bootTest: recipe.bootTest,
+            exports: recipe.outputs,
+            hardware: recipe.hardware
         )
     }
 

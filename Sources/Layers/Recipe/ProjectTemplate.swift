@@ -54,6 +54,7 @@ package struct ProjectTemplate: Sendable {
 
         name = "\(name)"                         # of the outputs: \(name).qcow2, \(name).bmap, \(name).json
         version = "0.1.0"
+        # outputs = ["vdi", "vmdk"]              # made as well by flashlayer build --all
 
         [base]
         # Either a fresh Debian, for which no image is needed ...
@@ -99,6 +100,11 @@ package struct ProjectTemplate: Sendable {
         commands = ["hello | grep -q flashlayer"]
         # timeout = 600                          # seconds for each boot
         # firmware = ["bios", "secure-boot"]
+
+        # The machine that an appliance (outputs = ["ova"]) asks for.
+        # [vm]
+        # cpus = 2
+        # memory = "2G"
 
         # Another image of the same project, by 'flashlayer build --variant lab'.
         # [variant.lab.image]

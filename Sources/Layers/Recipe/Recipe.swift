@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+package import Model
+
 /// A `flashlayer.toml`, read and checked. Its layers are not resolved yet.
 package struct Recipe: Sendable, Equatable {
     /// A `[[layer]]` of the recipe.
@@ -33,6 +35,9 @@ package struct Recipe: Sendable, Equatable {
     package var layers: [LayerEntry]
     package var users: [User]
     package var bootTest: BootTestSettings
+    /// What a build of everything leaves beside the image.
+    package var outputs: [ExportForm]
+    package var hardware: VirtualHardware
     /// By name.
     package var variants: [String: Variant]
     /// The one that was selected.

@@ -52,7 +52,8 @@ extension Recipe {
 /// Knows the keys of a recipe: a new one is added here.
 struct RecipeReader {
     static let keys = [
-        "name", "version", "base", "image", "packages", "layer", "layers", "user", "variant", "boot-test",
+        "name", "version", "outputs", "base", "image", "packages", "layer", "layers", "user", "variant", "boot-test",
+        "vm",
     ]
     static let baseKeys = ["bootstrap", "image", "sha256"]
     static let bootstrapKeys = ["distribution", "suite", "mirror"]
@@ -75,6 +76,7 @@ struct RecipeReader {
         for key in layerKeys where key != "name" { homes[key] = "[[layer]]" }
         for key in userKeys where key != "name" { homes[key] = "[[user]]" }
         for key in bootTestKeys where key != "firmware" { homes[key] = "[boot-test]" }
+        for key in ["cpus", "memory", "disk-controller", "nic", "hardware-version", "product"] { homes[key] = "[vm]" }
         for key in ["bootstrap", "sha256"] { homes[key] = "[base]" }
         for key in bootstrapKeys { homes[key] = "[base] bootstrap" }
         return homes
@@ -104,6 +106,8 @@ struct RecipeReader {
             layers: layers(root),
             users: users(root),
             bootTest: root.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
+            outputs: outputs(root) ?? [],
+            hardware: root.table("vm").map { hardware($0) } ?? VirtualHardware(),
             variants: variants(of: image)
         )
     }

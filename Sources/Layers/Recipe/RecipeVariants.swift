@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-import Model
+package import Model
 import TOMLKit
 
 extension Recipe {
@@ -19,6 +19,10 @@ extension Recipe {
         package var users: [User]
         /// Added to that of the recipe.
         package var bootTest: BootTestSettings
+        /// nil: those of the recipe.
+        package var outputs: [ExportForm]?
+        /// What it says holds above the recipe.
+        package var hardware: VirtualHardware
     }
 
     /// The recipe as one of its variants has it.
@@ -46,13 +50,17 @@ extension Recipe {
         recipe.users.removeAll { user in variant.users.contains { $0.name == user.name } }
         recipe.users += variant.users
         recipe.bootTest = bootTest.adding(variant.bootTest)
+        recipe.outputs = variant.outputs ?? outputs
+        recipe.hardware = hardware.adding(variant.hardware)
         recipe.variant = name
         return recipe
     }
 }
 
 extension RecipeReader {
-    private static let variantKeys = ["base", "image", "packages", "layer", "layers", "user", "boot-test"]
+    private static let variantKeys = [
+        "outputs", "base", "image", "packages", "layer", "layers", "user", "boot-test", "vm",
+    ]
 
     func variants(of image: ImageSettings) -> [String: Recipe.Variant] {
         guard let tables = root.table("variant") else { return [:] }
@@ -72,7 +80,9 @@ extension RecipeReader {
                 recommends: table.table("packages").flatMap { recommends($0) },
                 layers: layers(table),
                 users: users(table),
-                bootTest: table.table("boot-test").map { bootTest($0) } ?? BootTestSettings()
+                bootTest: table.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
+                outputs: outputs(table),
+                hardware: table.table("vm").map { hardware($0) } ?? VirtualHardware()
             )
         }
         return variants
