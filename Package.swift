@@ -63,11 +63,16 @@ let rooms: [Target] = [
         name: "ImageBuilder",
         dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"]
     ),
+    .target(
+        name: "ImageExport",
+        dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"]
+    ),
     .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs", "CLinux"]),
     .target(
         name: "FlashlayerCommands",
         dependencies: [
-            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "DiskImages",
+            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "ImageExport",
+            "DiskImages",
             "BlockDevices", "Flashing", .arguments,
         ]
     ),

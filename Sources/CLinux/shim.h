@@ -92,6 +92,12 @@ static inline int flashlayer_byte_is_locked(int fd, off_t byte) {
 /// lseek(2) to the next data (or hole) at or after an offset; both hide behind _GNU_SOURCE.
 static const int flashlayer_seek_data = 3;
 static const int flashlayer_seek_hole = 4;
+/// rename(2) that fails with EEXIST when the new name is taken: RENAME_NOREPLACE of renameat2(2), which hides behind
+/// _GNU_SOURCE. EINVAL where the file system cannot do it.
+static inline int flashlayer_rename_new(const char *from, const char *to) {
+    extern int renameat2(int, const char *, int, const char *, unsigned);
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, 1);
+}
 /// copy_file_range(2): copies within the kernel, or shares blocks where the file system can.
 static inline ssize_t flashlayer_copy_file_range(int from, off_t *offset, int to, off_t *position, size_t length) {
     extern ssize_t copy_file_range(int, off_t *, int, off_t *, size_t, unsigned);

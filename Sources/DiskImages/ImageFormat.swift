@@ -63,6 +63,11 @@ package enum ImageFormat: String, CaseIterable, Sendable {
         return try await openLocal(file, tell(file))
     }
 
+    /// The same where the format is known: what a raw image begins with must not make it another one.
+    package static func openLocal(_ path: String, as format: ImageFormat) async throws -> any RandomAccessSource {
+        try await openLocal(try ImageFile(path), format)
+    }
+
     static func openLocal(_ file: ImageFile, _ format: ImageFormat) async throws -> any RandomAccessSource {
         let path = file.path
         switch format {

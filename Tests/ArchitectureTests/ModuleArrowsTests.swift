@@ -29,10 +29,12 @@ struct ModuleArrowsTests {
         // Asks the network and the package managers what a project stands for; never touches a disk image.
         "Resolution": ["Model", "Threads", "Digests", "Programs", "Layers"],
         "ImageBuilder": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
+        // Reads images, and leaves files; it builds nothing.
+        "ImageExport": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
         "Appliance": ["Model", "Threads", "Digests", "Programs", "Layers", "CGuestfs", "CLinux"],
         "FlashlayerCommands": [
-            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "DiskImages",
-            "BlockDevices", "Flashing", "ArgumentParser",
+            "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "ImageExport",
+            "DiskImages", "BlockDevices", "Flashing", "ArgumentParser",
         ],
         "flashlayer": ["FlashlayerCommands"],
         "flashlayer-builder": ["Appliance"],

@@ -4,6 +4,7 @@
 import ArgumentParser
 import FoundationEssentials
 import ImageBuilder
+import ImageExport
 import Layers
 import Model
 import Resolution
@@ -55,7 +56,7 @@ struct Build: Operation {
     static let configuration = CommandConfiguration(
         commandName: "build",
         abstract: "Build an image from a recipe, or from a base image and layers.",
-        usage: "flashlayer build [<project>] [-o <file>] [--format <format>] [<option> ...]",
+        usage: "flashlayer build [<project>] [-o <file>] [--format <format>] [--all] [<option> ...]",
         discussion: """
             Makes NAME.qcow2 in the current folder, and beside it the block map NAME.bmap, the description NAME.json, \
             the inventory NAME.spdx.json and the log NAME.log. NAME is the name that the recipe gives. A file that is \
@@ -65,6 +66,11 @@ struct Build: Operation {
               flashlayer build --base debian-12.qcow2 --layer layers/kiosk -o kiosk.raw
 
               flashlayer build --variant lab --set SITE=lobby --secret token=token.txt
+
+            With --all, what 'outputs' in the recipe names is made of the image, too, beside it, each read back as by \
+            'flashlayer export': NAME.vdi, NAME.vmdk and so on.
+
+              flashlayer build --all
 
             What was resolved (git commits, package versions, digests) is pinned in flashlayer.lock beside the recipe; \
             later builds obey it, 'flashlayer update' renews it. Results of phases are kept in the cache: a build goes \
@@ -89,6 +95,9 @@ struct Build: Operation {
     @Option(help: "The image's format: qcow2 or raw. Default: what the name of the file says, else qcow2.")
     var format: ImageOutput.Format?
 
+    @Flag(help: "Make what 'outputs' in the recipe names as well.")
+    var all = false
+
     @OptionGroup var build: BuildOptions
 
     @OptionGroup var common: CommonOptions
@@ -98,7 +107,9 @@ struct Build: Operation {
         let secrets = try build.buildSecrets()
         let format = try format ?? Self.format(of: output)
         let resolved = try await options.resolve(project, cache: cache, console: console)
-        let output = Self.place(output, format: format, name: resolved.plan.outputName)
+        var output = Self.place(output, format: format, name: resolved.plan.outputName)
+        let exports = try all ? Exports(resolved.plan, beside: output) : nil
+        output.exports = exports?.paths ?? []
         let imageBuild = ImageBuild(
             resolved,
             output: output,
@@ -110,7 +121,8 @@ struct Build: Operation {
         let result = try await BuildReporter.showing(on: console) { try await imageBuild.run(observer: $0) }
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
-        Console.answer(result.image)
+        try await exports?.make(of: result, console)
+        for path in [result.image] + output.exports { Console.answer(path) }
     }
 
     /// The current folder, unless the user says otherwise.
@@ -135,7 +147,7 @@ struct Build: Operation {
             throw FlashlayerError(
                 .usage,
                 "\(output?.printable ?? "") would be no \(ending): the image is made as \(known)",
-                advice: "name it .qcow2, .raw or .img, and convert it afterwards with 'qemu-img convert'; "
+                advice: "name it .qcow2, .raw or .img, and convert it afterwards with 'flashlayer export'; "
                     + "or say --format, which holds whatever the name"
             )
         }

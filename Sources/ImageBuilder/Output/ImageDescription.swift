@@ -30,6 +30,7 @@ struct ImageDescription: Encodable {
     let packages: [InstalledPackage]
     let buildLog: String
     let bootTest: BootTestSettings
+    let vm: VirtualHardware
 
     init(plan: Plan, result: BuildResult, log: String) throws {
         name = plan.name
@@ -44,6 +45,7 @@ struct ImageDescription: Encodable {
         packages = result.packages
         buildLog = log
         bootTest = plan.imageBootTest
+        vm = plan.imageHardware
     }
 
     func json() throws -> String {

@@ -6,7 +6,7 @@ import DiskImages
 import FoundationEssentials
 import Glibc
 import Layers
-import Model
+package import Model
 import Programs
 import Resolution
 
@@ -19,6 +19,9 @@ package struct ImageOutput: Sendable {
     package let path: String
     package let format: Format
 
+    /// What is made of the image afterwards, in place of what is there: checked before the build starts.
+    package var exports: [String] = []
+
     package init(path: String, format: Format) {
         self.path = path
         self.format = format
@@ -26,6 +29,9 @@ package struct ImageOutput: Sendable {
 
     /// `kiosk.qcow2` -> `kiosk`; a name without one of our endings is taken whole.
     private var stem: String { Self.stem(of: path) }
+
+    /// Beside the image: `kiosk.vdi` for `kiosk.qcow2`.
+    package func export(_ format: ExportFormat) -> String { stem + (format.endings.first ?? "") }
 
     static func stem(of path: String) -> String {
         for ending in [".qcow2", ".raw", ".img"] where path.hasSuffix(ending) && path.count > ending.count {
@@ -51,7 +57,7 @@ package struct ImageOutput: Sendable {
     ///   - folders: whose files it reads.
     /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
     func confirmPossible(replacingNoneOf inputs: [String] = [], orWithin folders: [String] = []) throws {
-        for made in [path, blockMap, description, inventory, log, failedDisk] {
+        for made in [path, blockMap, description, inventory, log, failedDisk] + exports {
             let absolute = Path.absolute(made)
             if let layer = folders.first(where: { absolute.hasPrefix($0 + "/") }) {
                 throw FlashlayerError(
@@ -68,11 +74,12 @@ package struct ImageOutput: Sendable {
                 )
             }
         }
-        var status = stat()
-        if unsafe stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+        for made in [path] + exports {
+            var status = stat()
+            guard unsafe stat(made, &status) == 0, status.st_mode & S_IFMT != S_IFREG else { continue }
             throw FlashlayerError(
                 .cannotCreate,
-                "\(path) is there and is no file",
+                "\(made) is there and is no file",
                 advice: "name a file: -o FILE. To put an image onto a device: flashlayer write, or build-and-write"
             )
         }

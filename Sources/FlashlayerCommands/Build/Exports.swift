@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import ImageBuilder
+import ImageExport
+import Layers
+import Model
+
+/// What a build of everything makes of the image: the `outputs` of the recipe that are not the image itself.
+struct Exports {
+    private let forms: [(form: ExportForm, path: String)]
+    private let hardware: VirtualHardware
+
+    /// - Throws: `usage` when the recipe names no outputs.
+    init(_ plan: Plan, beside image: ImageOutput) throws {
+        guard !plan.exports.isEmpty else {
+            throw FlashlayerError(
+                .usage,
+                "--all makes what 'outputs' in the recipe names, and it names nothing",
+                advice: "say it in the recipe: outputs = [\"vdi\", \"vmdk\"]; \(ExportForm.possible)"
+            )
+        }
+        forms = plan.exports.map { ($0, image.export($0.format)) }.filter { form, path in
+            form.format.rawValue != image.format.rawValue
+        }
+        if let same = forms.first(where: { $0.path == image.path }) {
+            throw FlashlayerError(
+                .usage,
+                "\(same.path) would be both the image, as \(image.format.rawValue), and the output \(same.form)",
+                advice: "name another file for the image: -o FILE"
+            )
+        }
+        hardware = plan.imageHardware
+    }
+
+    var paths: [String] { forms.map(\.path) }
+
+    /// One after the other: each is read back while the next ones wait. What is there already is replaced.
+    func make(of result: BuildResult, _ console: Console) async throws {
+        for (form, path) in forms {
+            let run = ExportRun(
+                result.image,
+                to: path,
+                as: form,
+                replaces: true,
+                hardware: hardware,
+                imageDigest: result.imageDigest
+            )
+            let reporter = ExportReporter(console, title: "\(form.format.rawValue): ")
+            let made = try await reporter.during { try await run.run(onProgress: $0) }
+            console.say(ExportReporter.line(made))
+        }
+    }
+}
