@@ -24,12 +24,7 @@ struct BuildStages: Sendable {
 
     /// What the layers ask for, and what pip and the settings cannot do without.
     static func debianPackages(of plan: Plan, for guest: GuestFacts) -> [String] {
-        guard guest.packageFormat == "deb" else { return [] }
-        var packages = plan.debianPackages
-        if !plan.pythonPackages.isEmpty { packages += PipSteps.debianPackages(for: plan.image.python) }
-        packages += SettingsSteps.debianPackages(for: plan.image)
-        var seen: Set<String> = []
-        return packages.filter { seen.insert($0).inserted }
+        guest.packageFormat == "deb" ? plan.debianPackagesOfGuest : []
     }
 
     /// Whether a part of the build is to reach the network from inside the guest.

@@ -58,6 +58,21 @@ extension Plan {
     package var redHatPackages: [String] {
         unique(Contradictions.settled(layers.flatMap(\.redHatPackages), .redHatPackage))
     }
+    /// Those that a Debian guest gets: what the layers ask for, and what pip and the settings cannot do without.
+    package var debianPackagesOfGuest: [String] {
+        let pip = pythonPackages.isEmpty ? [] : PipSteps.debianPackages(for: image.python)
+        return unique(debianPackages + pip + SettingsSteps.debianPackages(for: image))
+    }
+
+    /// What a Red Hat guest is asked for, in layer order.
+    package var redHatRequests: [RpmSteps.Request] {
+        layers.flatMap { layer in
+            layer.redHatPackages.map { RpmSteps.Request($0, origin: "asked for by \(layer.name)") }
+        }
+    }
+    /// What pip needs in such a guest.
+    package var redHatPackagesOfPip: [String] { pythonPackages.isEmpty ? [] : RpmSteps.packages(for: image.python) }
+
     package var pythonPackages: [String] { unique(layers.flatMap(\.pythonPackages)) }
 
     /// Which lists of packages count is known of a bootstrap; of an image only once it has been looked into.

@@ -26,6 +26,8 @@ package struct ProjectRequest: Sendable {
     package var lockUse: LockUse
     /// Nothing is fetched: what is not in the cache is an error.
     package var isOffline: Bool
+    /// false: what is made of the project starts from no base, and a base image need not be there.
+    package var needsBase: Bool
 
     package init(
         _ project: Project,
@@ -33,8 +35,10 @@ package struct ProjectRequest: Sendable {
         variant: String? = nil,
         arguments: [Layer.Variable] = [],
         lockUse: LockUse = .obey,
-        isOffline: Bool = false
+        isOffline: Bool = false,
+        needsBase: Bool = true
     ) {
+        self.needsBase = needsBase
         self.project = project
         self.layerPath = layerPath
         self.variant = variant
@@ -114,7 +118,9 @@ package struct ProjectResolver: Sendable {
             fetched.layers = layers
             file.build.layers = locked
             file.build.base = nil
-            if case .image(let image, _) = recipe.base {
+            if case .image(let image, let sha256) = recipe.base, !request.needsBase {
+                fetched.base = .image(path: image, sha256: sha256)
+            } else if case .image(let image, _) = recipe.base {
                 let pinned = known.base.flatMap { $0.image == image ? $0.sha256 : nil }
                 let (path, sha256) = try await base(recipe, pinned, request, &held)
                 if let pinned, pinned != sha256 {
@@ -128,7 +134,10 @@ package struct ProjectResolver: Sendable {
             // There is no recipe that a lock could lie beside; yet the next build is to find what this one chose.
             let place = ([base ?? ""] + layers).map { Path.absolute($0) }.joined(separator: "\n")
             lock = try LockFile(in: "\(cache.path)/locks/\(SHA256.digest(of: place).hex.prefix(32))", variant: nil)
-            guard let base else { break }
+            guard let base, request.needsBase else {
+                fetched.base = base.map { .image(path: $0, sha256: nil) }
+                break
+            }
             let path = try Base.existingImage(base, from: FileManager.default.currentDirectoryPath, place: "--base")
             fetched.base = .image(path: path, sha256: try await FileDigest(cache: cache).sha256(of: path))
         }

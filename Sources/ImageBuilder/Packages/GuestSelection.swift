@@ -45,7 +45,7 @@ struct GuestSelection: Sendable, Equatable {
         isOffline = project.isOffline
         isForgotten = project.lock == nil
         let common = [Ingredient("the base", baseIdentity)] + (try plan.earlyIngredients)
-        let needed = plan.pythonPackages.isEmpty ? [] : RpmSteps.packages(for: plan.image.python)
+        let needed = plan.redHatPackagesOfPip
         if guest.packageFormat == "rpm", !plan.redHatPackages.isEmpty || !needed.isEmpty {
             var request = common + (plan.redHatPackages + needed).map { Ingredient("package \($0)", "rpm") }
             if let recommends = plan.recommends {
@@ -99,10 +99,8 @@ struct GuestSelection: Sendable, Equatable {
     func install(_ plan: Plan, for guest: GuestFacts) throws -> [GuestStep] {
         var steps: [GuestStep] = []
         if guest.packageFormat == "rpm" {
-            let needed = plan.pythonPackages.isEmpty ? [] : RpmSteps.packages(for: plan.image.python)
-            let requests = plan.layers.flatMap { layer in
-                layer.redHatPackages.map { RpmSteps.Request($0, origin: "asked for by \(layer.name)") }
-            }
+            let needed = plan.redHatPackagesOfPip
+            let requests = plan.redHatRequests
             guard RpmSteps.managers.contains(guest.packageManager) || requests.isEmpty && needed.isEmpty else {
                 throw FlashlayerError(
                     .unavailable,

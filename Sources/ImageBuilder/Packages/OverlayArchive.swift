@@ -4,14 +4,14 @@
 import CLinux
 import Digests
 import Glibc
-import Layers
+package import Layers
 import Model
 import Threads
 
 /// The files of all layers as one archive.
-enum OverlayArchive {
+package enum OverlayArchive {
     /// - Throws: `bad-layer` when a file is not what it was when the layers were read.
-    static func write(_ entries: [OverlayEntry], to path: String) async throws {
+    package static func write(_ entries: [OverlayEntry], to path: String) async throws {
         try await onOwnThread(named: "overlay") { try writeNow(entries, to: path) }
     }
 

@@ -68,23 +68,61 @@ package enum AptSteps {
         ]
     }
 
+    /// On a machine that runs: from its own package sources, at the versions that they have. Services start, and boot
+    /// files are made, as its administrator has it.
+    package static func installFromSources(_ packages: [String], recommends: Bool?) -> [GuestStep] {
+        guard !packages.isEmpty else { return [] }
+        let options = (patience + questions + weak(recommends)).flatMap { ["-o", $0] }
+        let update = (["/usr/bin/apt-get", "update", "-q"] + patience.flatMap { ["-o", $0] }).map(\.shellQuoted)
+        // What an interrupted installation left half done would stop the next one. It does not wait for others who install;
+        // apt-get does, and says what is wrong.
+        let prepare = "dpkg --configure --pending || :\n" + update.joined(separator: " ")
+        let install = ["/usr/bin/apt-get", "install", "--yes", "-q", "--allow-downgrades"] + options + ["--"]
+        return [
+            .run(
+                GuestCommand(
+                    shell: prepare,
+                    source: "apt",
+                    environment: environment,
+                    failure: .packagesFailed,
+                    title: "reading the package sources"
+                )
+            ),
+            .run(
+                GuestCommand(
+                    source: "apt",
+                    arguments: install + packages.map { argument($0) },
+                    environment: environment,
+                    failure: .packagesFailed,
+                    title: "installing packages: apt-get"
+                )
+            ),
+        ]
+    }
+
+    /// Seconds: a machine that has just started may be at its own updates.
+    private static let patience = ["DPkg::Lock::Timeout=300"]
+
+    /// A file that a layer laid down early is not asked about; see dpkg(1).
+    private static let questions = ["DPkg::Options::=--force-confdef", "DPkg::Options::=--force-confold"]
+
+    private static func weak(_ recommends: Bool?) -> [String] {
+        recommends.map { ["APT::Install-Recommends=\($0)"] } ?? []
+    }
+
     /// Every file was checked by its digest before it came here; see sources.list(5).
     private static let source = "deb [trusted=yes] file:\(GuestFolder.packages) ./\n"
 
     private static func options(recommends: Bool?) -> [String] {
-        var options = [
+        let options = [
             "Dir::Etc::sourcelist=\(GuestFolder.scratch)/sources.list", "Dir::Etc::sourceparts=/dev/null",
             // What is preferred to what was decided when the packages were chosen.
             "Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=/dev/null",
             "Dir::State::lists=\(GuestFolder.scratch)/lists", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache=",
             "APT::Sandbox::User=root",
-            // A file that a layer laid down early is not asked about; see dpkg(1).
-            "DPkg::Options::=--force-confdef", "DPkg::Options::=--force-confold",
-            // The disk is thrown away if anything fails.
-            "DPkg::Options::=--force-unsafe-io",
         ]
-        if let recommends { options.append("APT::Install-Recommends=\(recommends)") }
-        return options
+        // The disk is thrown away if anything fails.
+        return options + questions + ["DPkg::Options::=--force-unsafe-io"] + weak(recommends)
     }
 
     private static var environment: [String: String] {

@@ -46,8 +46,10 @@ package enum FinishSteps {
         return [.run(GuestCommand(shell: shell, source: "finish", title: "settling the times of files"))]
     }
 
-    /// - Parameter kernelArguments: to be added; empty where the base has them already.
-    package static func boot(kernelArguments: [String]) -> [GuestStep] {
+    /// - Parameters:
+    ///   - kernelArguments: to be added; empty where the base has them already.
+    ///   - isRunning: the machine runs from its own disk, and its boot loader knows that one.
+    package static func boot(kernelArguments: [String], isRunning: Bool = false) -> [GuestStep] {
         var steps: [GuestStep] = []
         if !kernelArguments.isEmpty {
             let arguments = kernelArguments.joined(separator: " ")
@@ -71,13 +73,17 @@ package enum FinishSteps {
             )
             steps.append(.run(GuestCommand(shell: shell, source: "finish", title: "adding kernel arguments")))
         }
+        let refresh = refresh(preparing: isRunning ? "" : BootLoaderSteps.nameDisk)
         steps.append(.run(GuestCommand(shell: refresh, source: "finish", title: "bringing what boots up to date")))
         return steps
     }
 
     /// The time of the last change of a file's inode is compared, since what a layer brings keeps its own date. A script
     /// that has made the initramfs or the menu itself has made it for good.
-    private static let refresh = """
+    ///
+    /// - Parameter preparation: of making the menu, in a shell of its own.
+    private static func refresh(preparing preparation: String) -> String {
+        """
         begin=\(GuestFolder.scratch)/begin
         changed() { # FILE INPUT...: an input was changed by this build, after FILE was made
             file=$1
@@ -113,15 +119,18 @@ package enum FinishSteps {
             if [ -e $menu ] && [ $begin -nt /boot/grub/grub.cfg ] ||
                 changed /boot/grub/grub.cfg /etc/default/grub /etc/default/grub.d /etc/grub.d; then
                 (
-                    \(BootLoaderSteps.nameDisk.split(separator: "\n").joined(separator: "\n            "))
+                    \(preparation.split(separator: "\n").joined(separator: "\n            "))
                     update-grub
                 )
             fi
         fi
         """
+    }
 
-    /// - Parameter kept: paths that layers brought, which stay whatever they are.
-    package static func removeIdentity(kept: [OverlayEntry]) -> [GuestStep] {
+    /// - Parameters:
+    ///   - kept: paths that layers brought, which stay whatever they are.
+    ///   - isRunning: the guest is a machine that runs: what it writes at all times is written again at once.
+    package static func removeIdentity(kept: [OverlayEntry], isRunning: Bool = false) -> [GuestStep] {
         let list = "\(GuestFolder.scratch)/kept"
         // The text of a list, which need not be that of a path.
         let paths = kept.filter { $0.kind != .directory }.map { "/\($0.path.printfText)\n" }.joined()
@@ -129,7 +138,9 @@ package enum FinishSteps {
             .write(list, contents: paths, mode: 0o600),
             .run(
                 GuestCommand(
-                    shell: [listPackages, shared, remove, confirm].joined(separator: "\n"),
+                    shell: (isRunning
+                        ? [quieten, shared, remove, confirm(logs: false), tidy]
+                        : [listPackages, shared, remove, confirm(logs: true)]).joined(separator: "\n"),
                     source: "finish",
                     title: "removing the build's identity"
                 )
@@ -289,7 +300,22 @@ package enum FinishSteps {
         fi
         """
 
-    private static let confirm = """
+    /// What would come back when the machine is switched off, or write to what was just emptied, is at rest before.
+    private static let quieten = """
+        if [ -d /run/systemd/system ]; then
+            for unit in systemd-random-seed.service syslog.socket rsyslog.service systemd-timesyncd.service; do
+                systemctl stop $unit 2> /dev/null || :
+            done
+            journalctl --relinquish-var > /dev/null 2>&1 || :
+        fi
+
+        """
+
+    /// A disk of a virtual machine need not hold what was deleted.
+    private static let tidy = "fstrim --all --quiet-unsupported 2> /dev/null || :"
+
+    private static func confirm(logs: Bool) -> String {
+        """
         left=0
         complain() { echo "still there: $1"; left=1; }
         kept /etc/machine-id || [ ! -s /etc/machine-id ] || complain /etc/machine-id
@@ -299,10 +325,7 @@ package enum FinishSteps {
             [ ! -e "$path" ] || kept "$path" || complain "$path"
         done
         {
-            for folder in $trees; do
-                [ ! -d $folder ] || find $folder -xdev ! -type d ! -path "*$line_end*"
-            done
-            find /var/log -xdev -type f -size +0 ! -path "*$line_end*"
+            \(logs ? filesLeft : ":")
             while IFS= read -r home; do
                 for name in $histories; do [ ! -e "$home/$name" ] || printf '%s\\n' "$home/$name"; done
             done < \(GuestFolder.scratch)/homes
@@ -312,6 +335,14 @@ package enum FinishSteps {
         for path in /usr/sbin/*.deferred; do
             [ ! -e "$path" ] || complain "$path"
         done
-        exit $left
+        \(logs ? "exit $left" : "[ $left = 0 ] || exit 1")
+        """
+    }
+
+    private static let filesLeft = """
+        for folder in $trees; do
+                [ ! -d $folder ] || find $folder -xdev ! -type d ! -path "*$line_end*"
+            done
+            find /var/log -xdev -type f -size +0 ! -path "*$line_end*"
         """
 }

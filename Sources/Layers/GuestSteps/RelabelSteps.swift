@@ -19,6 +19,22 @@ package enum RelabelSteps {
     /// The labels are put right by the guest itself at its first boot, which then takes longer and ends in a restart.
     package static let atFirstBoot = "/.autorelabel"
 
+    /// Labels what was laid down, and nothing else, on a machine that runs and uses SELinux.
+    package static func files(_ entries: [OverlayEntry]) -> [GuestStep] {
+        guard !entries.isEmpty else { return [] }
+        let list = "\(GuestFolder.scratch)/laid"
+        // The text of a list whose items end with NUL: a path is bytes.
+        let paths = entries.map { "/\($0.path.printfText)\\0000" }.joined(separator: "\n")
+        let shell = """
+            if ! command -v selinuxenabled > /dev/null || ! selinuxenabled; then exit 0; fi
+            while IFS= read -r path; do printf %b "$path"; done < \(list) | restorecon -F -0 -f -
+            """
+        return [
+            .write(list, contents: paths + "\n", mode: 0o600),
+            .run(GuestCommand(shell: shell, source: "selinux", title: "giving the layers' files their SELinux labels")),
+        ]
+    }
+
     /// setfiles(8) of the guest: it knows its own policy best. File systems that cannot hold labels are left out: it would
     /// fail on them. `-m`: nor does it look for those that this kernel labels, which has no SELinux.
     package static let byGuest = GuestCommand(
