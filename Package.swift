@@ -65,7 +65,9 @@ let rooms: [Target] = [
     ),
     .target(
         name: "ImageExport",
-        dependencies: ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"]
+        dependencies: [
+            "Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "ImageBuilder", "CLinux",
+        ]
     ),
     .target(name: "Appliance", dependencies: ["Model", "Programs", "Layers", "CGuestfs", "CLinux"]),
     .target(
@@ -119,6 +121,10 @@ let tests: [Target] = [
     .testTarget(
         name: "ResolutionTests",
         dependencies: ["Layers", "Model", "Programs", "Resolution", "TestSupport"]
+    ),
+    .testTarget(
+        name: "ImageExportTests",
+        dependencies: ["Digests", "ImageExport", "Layers", "Model", "Programs", "TestSupport"]
     ),
     .testTarget(
         name: "ImageBuilderTests",

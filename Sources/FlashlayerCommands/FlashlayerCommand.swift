@@ -37,7 +37,8 @@ package struct FlashlayerCommand: AsyncParsableCommand {
                 name: "Images",
                 subcommands: [
                     New.self, LintCommand.self, PlanShow.self, Why.self, Build.self, Update.self, BootTestCommand.self,
-                    Diff.self, MapCommand.self, ExportCommand.self, CacheCommand.self,
+                    Diff.self, MapCommand.self, ExportCommand.self, ScriptCommand.self, PackerCommand.self,
+                    CacheCommand.self,
                 ]
             ),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Explain.self, Write.self, Verify.self]),

@@ -30,7 +30,9 @@ struct ModuleArrowsTests {
         "Resolution": ["Model", "Threads", "Digests", "Programs", "Layers"],
         "ImageBuilder": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
         // Reads images, and leaves files; it builds nothing.
-        "ImageExport": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
+        "ImageExport": [
+            "Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "ImageBuilder", "CLinux",
+        ],
         "Appliance": ["Model", "Threads", "Digests", "Programs", "Layers", "CGuestfs", "CLinux"],
         "FlashlayerCommands": [
             "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "ImageExport",

@@ -32,17 +32,24 @@ struct ProjectOptions: ParsableArguments, Sendable {
 
     /// Reads the project and all its layers; fetches those that lie elsewhere.
     ///
-    /// - Parameter lockUse: nil: as the options say.
-    func resolve(_ path: String?, cache: Cache, console: Console, lockUse: LockUse? = nil) async throws
-        -> ResolvedProject
-    {
+    /// - Parameters:
+    ///   - lockUse: nil: as the options say.
+    ///   - needsBase: false: the base image is not looked for.
+    func resolve(
+        _ path: String?,
+        cache: Cache,
+        console: Console,
+        lockUse: LockUse? = nil,
+        needsBase: Bool = true
+    ) async throws -> ResolvedProject {
         let request = ProjectRequest(
             try project(path),
             layerPath: place.layerPath,
             variant: variant,
             arguments: try BuildArgument.variables(arguments),
             lockUse: lockUse ?? (locked ? .require : .obey),
-            isOffline: offline
+            isOffline: offline,
+            needsBase: needsBase
         )
         let resolver = ProjectResolver(cache: cache) { text in
             if console.isTerminal { console.status(text) } else { console.detail(text) }

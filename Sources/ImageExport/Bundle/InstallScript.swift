@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Layers
+import Model
+
+/// The text of `install.sh`: plain POSIX shell, and the tools that every Debian and Red Hat system has. What is to be done
+/// stands in the files of `steps/`; this knows how.
+struct InstallScript {
+    /// Of a part, in order: its name, and the digest of all that leads to what it leaves.
+    let parts: [(name: String, digest: String)]
+    /// What it is a bundle of.
+    let name: String
+    let version: String
+    /// The package managers that it can ask.
+    let managers: [String]
+    /// Whether the layers ask for any package, which is when a package manager must be there.
+    let needsManager: Bool
+    /// Scripts run without the network.
+    let isolates: Bool
+
+    var text: String {
+        [head, Self.helpText, Self.words, Self.checks, Self.running, Self.course].joined(separator: "\n")
+    }
+
+    private var head: String {
+        """
+        #!/bin/sh
+        # Brings a machine that runs to what the layers of a flashlayer project ask for: users, packages, files, environment,
+        # scripts, in this order. It needs root, a POSIX shell, and what every Debian or Red Hat system has.
+        #
+        #     sh install.sh --dry-run     says what it would do
+        #     sh install.sh               does it; a second time, it finds nothing to do
+        #
+        # What it does stands in steps/, a file for each part; what it lays down and runs lies beside them, as it is.
+        set -eu
+
+        name=\(name.shellQuoted)
+        version=\(version.shellQuoted)
+        # In this order. Each is remembered by the digest of all that it is made of, and of the parts before it.
+        parts=\(parts.map(\.name).joined(separator: " ").shellQuoted)
+        digest_of() {
+            case $1 in
+        \(parts.map { "        \($0.name)) echo \($0.digest) ;;" }.joined(separator: "\n"))
+            esac
+        }
+        # The package managers that the steps know how to ask.
+        managers=\(managers.joined(separator: " ").shellQuoted)
+        needs_manager=\(needsManager ? "yes" : "no")
+        isolates=\(isolates ? "yes" : "no")
+
+        """
+    }
+
+    private static let helpText = #"""
+        usage() {
+            cat <<END
+        Usage: sh install.sh [--dry-run] [--force] [--part NAME]... [--secret NAME=FILE]... [--log FILE] [--help]
+
+        Brings this machine to what $name $version asks for. Parts that were done before, and are still the same, are
+        left alone.
+
+          --dry-run           say what would be done, and do nothing
+          --force             do again what was done before
+          --part NAME         do only this part; may be given several times
+          --secret NAME=FILE  let scripts read this file as \$FLASHLAYER_SECRETS/NAME; nothing keeps it
+          --log FILE          where all that is said goes as well; default: $log
+          --help              say this
+
+        Parts: $parts
+
+        Exit status: 0 done, 64 wrong command line, 65 a package or a script failed, or this bundle is damaged, 69 this
+        machine lacks what is needed, 73 a file cannot be written, 75 another install.sh runs, 77 not root, 78 the recipe
+        does not fit this machine, 130 and 143 interrupted.
+        END
+        }
+
+        """#
+
+    private static let words = #"""
+        # What the programs of the steps know by fixed names. It leads to a folder of this run: /run is small on many
+        # machines, and lets no program run on some.
+        scratch=/run/flashlayer
+        # What was done, by name; never more than a few lines.
+        root=/var/lib/flashlayer-script
+        state=$root/done/$name
+        log=/var/log/flashlayer-script.log
+
+        work=
+        secrets=
+        child=
+        logging=no
+
+        say() {
+            printf '%s\n' "$1"
+            [ $logging = no ] || printf '%s\n' "$1" >&8
+        }
+        fail() { # STATUS CODE SENTENCE: the last thing that is said
+            printf 'install.sh: %s [%s]\n' "$3" "$2" >&2
+            [ $logging = no ] || printf 'install.sh: %s [%s]\n' "$3" "$2" >&8
+            exit "$1"
+        }
+        # Nothing of a run stays but what it did, however it ends.
+        tidy() {
+            status=$?
+            trap - EXIT
+            if [ -n "$work" ]; then
+                [ ! -L $scratch ] || rm -f $scratch
+                rm -rf -- "$work"
+            fi
+            [ -z "$secrets" ] || rm -rf -- "$secrets"
+            exit $status
+        }
+        # A program that runs is in a session of its own: all of it is ended, then this.
+        stop() { # STATUS
+            trap '' INT TERM HUP
+            if [ -n "$child" ]; then
+                kill -TERM "-$child" 2> /dev/null || :
+                tenths=100
+                while [ $tenths -gt 0 ] && kill -0 "-$child" 2> /dev/null; do
+                    sleep 0.1
+                    tenths=$((tenths - 1))
+                done
+                kill -KILL "-$child" 2> /dev/null || :
+            fi
+            printf 'install.sh: interrupted\n' >&2
+            exit "$1"
+        }
+
+        """#
+
+    private static let checks = #"""
+        # PATH may be that of a cron job.
+        PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+        export PATH
+        bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+
+        dry=no
+        force=no
+        chosen=
+        given=
+        while [ $# -gt 0 ]; do
+            case $1 in
+                --dry-run) dry=yes ;;
+                --force) force=yes ;;
+                --help | -h)
+                    usage
+                    exit 0
+                    ;;
+                --part | --log | --secret)
+                    [ $# -ge 2 ] || fail 64 usage "$1 needs a value: 'sh install.sh --help' says more"
+                    case $1 in
+                        --part) chosen="$chosen $2" ;;
+                        --log) log=$2 ;;
+                        --secret)
+                            key=${2%%=*}
+                            file=${2#*=}
+                            case $key in
+                                '' | [.-]* | *[!A-Za-z0-9_.-]*) file= ;;
+                            esac
+                            if [ "$2" = "$key" ] || [ -z "$file" ]; then
+                                fail 64 usage "--secret takes NAME=FILE, with a name of letters, digits, '_', '.' and '-'"
+                            fi
+                            # One a line, the file as the shell's own words.
+                            given="$given
+        $key=$file"
+                            ;;
+                    esac
+                    shift
+                    ;;
+                *) fail 64 usage "'$1' is not understood: 'sh install.sh --help' says more" ;;
+            esac
+            shift
+        done
+        for part in $chosen; do
+            case " $parts " in
+                *" $part "*) ;;
+                *) fail 64 usage "there is no part '$part': there are $parts" ;;
+            esac
+        done
+        [ -n "$chosen" ] || chosen=$parts
+
+        is_done() { # PART
+            [ $force = no ] && [ "$(cat "$state/$1" 2> /dev/null)" = "$(digest_of "$1")" ]
+        }
+        due=
+        for part in $parts; do
+            case " $chosen " in
+                *" $part "*) is_done "$part" || due="$due $part" ;;
+            esac
+        done
+
+        # Which of them a machine has decides how it installs packages.
+        manager=
+        for candidate in apt dnf tdnf yum zypper; do
+            program=$candidate
+            [ $candidate != apt ] || program=apt-get
+            if command -v $program > /dev/null; then
+                manager=$candidate
+                break
+            fi
+        done
+        case " $managers " in
+            *" $manager "*) ;;
+            *)
+                if [ "$managers" = apt ] || [ $needs_manager = yes ]; then
+                    # shellcheck disable=SC1091 # It is the machine's own.
+                    system=$(. /etc/os-release 2> /dev/null && printf %s "${PRETTY_NAME:-}") || system=
+                    fail 69 unavailable "$name is for a system whose packages are installed by ${managers}, and this is \
+        ${system:-none that is known}${manager:+, with $manager}"
+                fi
+                ;;
+        esac
+        tools='awk cat chmod chown cp cut dirname env find flock getent grep id ln mkdir mktemp mv readlink rm sed setsid
+            sha256sum sleep sort tail tar touch'
+        [ $isolates = no ] || tools="$tools unshare"
+        for tool in $tools; do
+            command -v "$tool" > /dev/null || fail 69 unavailable "this machine has no $tool"
+        done
+        tar --help 2> /dev/null | grep -q -e --keep-directory-symlink ||
+            fail 69 unavailable "the tar of this machine is not GNU's, and would replace links by folders"
+
+        if [ $dry = yes ]; then
+            for part in $parts; do
+                case " $chosen " in
+                    *" $part "*) ;;
+                    *) continue ;;
+                esac
+                case " $due " in
+                    *" $part "*)
+                        say "$part: would do"
+                        sed -n 's/^# - /  /p' "$bundle/steps/$part.sh"
+                        ;;
+                    *) say "$part: done before" ;;
+                esac
+            done
+            say "nothing was changed: this was --dry-run"
+            exit 0
+        fi
+        [ "$(id -u)" = 0 ] || fail 77 not-permitted "this changes the system, and needs root"
+        if [ -z "$due" ]; then
+            say "nothing to do: all of $name $version is done on this machine (--force does it again)"
+            exit 0
+        fi
+        (cd "$bundle" && sha256sum --check --strict --status SHA256SUMS) ||
+            fail 65 digest-mismatch "this bundle is damaged: $bundle is not what was exported; copy it again"
+
+        """#
+
+    private static let running = #"""
+        # The words of the steps.
+
+        folder() { # PATH
+            mkdir -p -- "$1" || fail 73 cannot-create "the folder $1 cannot be made"
+        }
+        lay() { # FILE PATH MODE: a copy
+            { cp -- "$bundle/$1" "$2" && chmod "$3" "$2"; } || fail 73 cannot-create "$2 cannot be written"
+        }
+        reach() { # FILE PATH: the file itself, which may be large
+            ln -sfn -- "$bundle/$1" "$2" || fail 73 cannot-create "$2 cannot be made"
+        }
+        show() { # SOURCE: each line of standard input, and who says it
+            while IFS= read -r line || [ -n "$line" ]; do
+                printf '%s: %s\n' "$1" "$line" >&8
+                printf '%s: %s\n' "$1" "$line"
+            done
+        }
+        # The status of a program goes to $status. It has no standard input, and none of this script's variables.
+        attempt() { # SOURCE NETWORK [KEY=VALUE]... PROGRAM [ARGUMENT]...
+            source=$1
+            network=$2
+            shift 2
+            if [ "$proxies" = yes ]; then
+                for key in http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY NO_PROXY; do
+                    eval "value=\${$key-}"
+                    # shellcheck disable=SC2154 # eval sets it.
+                    [ -z "$value" ] || set -- "$key=$value" "$@"
+                done
+            fi
+            set -- env -i \
+        STANDARD "$@"
+            [ "$network" = yes ] || set -- unshare --net -- "$@"
+            : > "$work/output"
+            # A session of its own, so that the end of this one is not the end of half of it.
+            (
+                cd /
+                umask 022
+                exec setsid "$@"
+            ) > "$work/output" 2>&1 < /dev/null 8>&- 9>&- &
+            child=$!
+            # Followed through the file, not a pipe: what a script leaves running may keep it open for ever.
+            tail -n +1 -s 0.1 -f --pid="$child" "$work/output" 2> /dev/null | show "$source" &
+            follower=$!
+            status=0
+            wait "$child" || status=$?
+            child=
+            wait "$follower" || :
+        }
+        complain() { # CODE STATUS TITLE
+            how="ended with status $status"
+            [ "$status" -le 128 ] || how="was ended by signal $((status - 128))"
+            lines=$(tail -n 10 "$work/output" | sed 's/^/  /')
+            if [ -n "$lines" ]; then
+                fail "$2" "$1" "$3 $how:
+        $lines
+         "
+            fi
+            fail "$2" "$1" "$3 $how, and printed nothing"
+        }
+        run() { # SOURCE CODE STATUS NETWORK TITLE [KEY=VALUE]... PROGRAM [ARGUMENT]...
+            source=$1 code=$2 meaning=$3 network=$4 title=$5
+            shift 5
+            attempt "$source" "$network" "$@"
+            [ "$status" = 0 ] || complain "$code" "$meaning" "$title"
+        }
+        relabel() { # as run; the statuses are those of the program that gives SELinux labels
+            source=$1 code=$2 meaning=$3 network=$4 title=$5
+            shift 5
+            attempt "$source" "$network" "$@"
+            case $status in
+                0) ;;
+                NO_PROGRAM | FAILED)
+                    : > AUTORELABEL
+                    say "selinux: files get their labels at the next start, which then takes longer"
+                    ;;
+                *) complain "$code" "$meaning" "$title" ;;
+            esac
+        }
+
+        """#
+        .replacing("STANDARD", with: standard)
+        .replacing("NO_PROGRAM", with: "\(RelabelSteps.Outcome.noProgram.rawValue)")
+        .replacing("FAILED", with: "\(RelabelSteps.Outcome.failed.rawValue)")
+        .replacing("AUTORELABEL", with: RelabelSteps.atFirstBoot)
+
+    private static var standard: String {
+        GuestCommand.standardEnvironment.sorted { $0.key < $1.key }
+            .map { "        \($0.key)=\($0.value.shellWord) \\\n" }.joined() + "       "
+    }
+
+    private static let course = #"""
+        umask 077
+        trap tidy EXIT
+        trap 'stop 130' INT
+        trap 'stop 143' TERM HUP
+        {
+            mkdir -p -- "$state" && chmod 755 "$root" "$root/done" "$state" && : >> "$root/lock" && exec 9> "$root/lock"
+        } || fail 73 cannot-create "$state cannot be written"
+        flock -n 9 || fail 75 busy "another install.sh runs on this machine"
+        { : >> "$log"; } 2> /dev/null || fail 73 cannot-create "the log $log cannot be written"
+        exec 8>> "$log"
+        logging=yes
+        printf -- '-- %s: %s %s:%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$name" "$version" "$due" >&8
+
+        # Whoever was killed could not tidy up.
+        rm -rf -- "$root"/work.*
+        [ ! -L $scratch ] || rm -f $scratch
+        work=$(mktemp -d "$root/work.XXXXXX") || fail 73 cannot-create "$root cannot be written"
+        ln -s -- "$work" $scratch 2> /dev/null || fail 75 busy "$scratch is there already: another program uses it"
+        mkdir -p "$work/downloads"
+        # Memory, where this machine has it.
+        secrets=$(mktemp -d /run/flashlayer-secrets.XXXXXX)
+        ln -s -- "$secrets" "$work/secrets"
+        printf '%s\n' "$given" > "$secrets/.list"
+        while IFS= read -r line; do
+            [ -n "$line" ] || continue
+            { cp -- "${line#*=}" "$secrets/${line%%=*}" && chmod 400 "$secrets/${line%%=*}"; } 2> /dev/null ||
+                fail 66 not-found "the secret ${line#*=} cannot be read"
+        done < "$secrets/.list"
+        rm -f "$secrets/.list"
+
+        # What is newer than this file was changed by this run, or by one before it that did not come to its end.
+        [ -e "$state/begin" ] || : > "$state/begin"
+        cp -p -- "$state/begin" "$work/begin"
+
+        for part in $parts; do
+            case " $chosen " in
+                *" $part "*) ;;
+                *) continue ;;
+            esac
+            case " $due " in
+                *" $part "*) ;;
+                *)
+                    say "$part: done before"
+                    continue
+                    ;;
+            esac
+            say "$part"
+            # What it left of an earlier time no longer holds.
+            rm -f -- "$state/$part"
+            # shellcheck source=/dev/null
+            . "$bundle/steps/$part.sh"
+            digest_of "$part" > "$state/$part.new"
+            chmod 644 "$state/$part.new"
+            mv -f -- "$state/$part.new" "$state/$part"
+            [ "$part" != finish ] || rm -f -- "$state/begin"
+        done
+        say "done: $name $version"
+
+        """#
+}
