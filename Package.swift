@@ -124,7 +124,7 @@ let tests: [Target] = [
     ),
     .testTarget(
         name: "ImageExportTests",
-        dependencies: ["Digests", "ImageExport", "Layers", "Model", "Programs", "TestSupport"]
+        dependencies: ["ImageExport", "Layers", "Model", "Programs", "TestSupport"]
     ),
     .testTarget(
         name: "ImageBuilderTests",

@@ -36,10 +36,10 @@ struct BundleTests {
         for script in scripts {
             for shell in ["sh", "dash", "bash"] { try await Program(shell, debianPackage: shell).run(["-n", script]) }
         }
-        // Steps are read by install.sh, which sets and reads their variables. What the appliance runs has its own style.
+        // Steps are read by install.sh, which sets and reads their variables; values with a dollar are meant. What the appliance runs has its own style.
         let ours = scripts.filter { !$0.contains("/files/") && !$0.contains("/scripts-") }
         try await Program("shellcheck", debianPackage: "shellcheck").run(
-            ["--shell=sh", "--exclude=SC2034,SC2154"] + ours
+            ["--shell=sh", "--exclude=SC2016,SC2034,SC2154"] + ours
         )
         let files = scripts.filter { $0.contains("/files/") }
         try await Program("shellcheck", debianPackage: "shellcheck").run(["--shell=sh", "--severity=error"] + files)
