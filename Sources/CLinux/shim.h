@@ -70,6 +70,13 @@ static inline int flashlayer_fallocate(int fd, int mode, off_t offset, off_t len
     extern int fallocate(int, int, off_t, off_t);
     return fallocate(fd, mode, offset, length);
 }
+/// A pipe that takes `size` bytes, as far as the user may have such a one. See F_SETPIPE_SZ in fcntl(2).
+static inline int flashlayer_pipe(int ends[2], int size) {
+    extern int pipe2(int[2], int);
+    int result = pipe2(ends, O_CLOEXEC);
+    if (result == 0) (void)fcntl(ends[1], 1031 /* F_SETPIPE_SZ, which hides behind _GNU_SOURCE */, size);
+    return result;
+}
 /// A counter of 0 that makes its descriptor readable once it is written to. See eventfd(2).
 static inline int flashlayer_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
 /// Names the calling thread, at most 15 bytes. See PR_SET_NAME in prctl(2).

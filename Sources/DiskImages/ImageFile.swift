@@ -18,6 +18,8 @@ package final class ImageFile: Sendable {
     /// A device otherwise.
     let isRegular: Bool
     private let descriptor: Int32
+    /// For whoever reads through the page cache.
+    var cachedDescriptor: Int32 { descriptor }
     /// -1 where O_DIRECT is refused (some network file systems).
     private let direct: Int32
     private let stamp: Stamp
@@ -126,18 +128,33 @@ package final class ImageFile: Sendable {
         }
     }
 
-    /// See `RandomAccessSource.cachedPages`.
-    func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? {
+    /// See `RandomAccessSource.cachedPlace`.
+    func cachedPlace(at offset: UInt64, count: Int) -> FilePlace? {
         let unit = AlignedBuffer.alignment
         guard isRegular, offset % UInt64(unit) == 0, count % unit == 0, offset + UInt64(count) <= size,
-            let pages = AlignedBuffer(pagesOf: descriptor, at: offset, count: count)
+            isInMemory(at: offset, count: count)
         else { return nil }
         var first: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         let isRead = unsafe withUnsafeMutableBytes(of: &first) { first in
             unsafe pread(descriptor, first, at: offset) == first.count
         }
-        return isRead && first != (0, 0, 0, 0) ? pages : nil
+        return isRead && first != (0, 0, 0, 0) ? FilePlace(in: self, at: offset) : nil
     }
+
+    /// Whether a part of the file is in the page cache, as far as a page here and there tells; see mincore(2). Asking for
+    /// each one takes longer than moving it, and what is missing is only slower.
+    private func isInMemory(at offset: UInt64, count: Int) -> Bool {
+        let pages = unsafe mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, off_t(offset))
+        guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { return false }
+        defer { unsafe munmap(pages, count) }
+        var residency: UInt8 = 0
+        return stride(from: 0, to: count, by: Self.samplingDistance).allSatisfy { start in
+            unsafe mincore(pages + start, AlignedBuffer.alignment, &residency) == 0 && residency & 1 == 1
+        }
+    }
+
+    /// Bytes, a multiple of the alignment.
+    private static let samplingDistance = 256 << 10
 
     /// Up to `count` bytes from the start: fewer when the file is shorter.
     package func prefix(_ count: Int) throws -> [UInt8] {

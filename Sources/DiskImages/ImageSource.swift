@@ -34,15 +34,15 @@ package protocol RandomAccessSource: ImageSource {
     ///   since what cannot be read cannot be written.
     func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws
 
-    /// The same bytes without reading them, where they are in the kernel's memory and stand together; for the kernel
-    /// alone, see `AlignedBuffer.isFilePages`. What begins with zeros is left out: it may be nothing but zeros.
+    /// Where the same bytes stand in a file, if they are in the kernel's memory and stand together. What begins with zeros
+    /// is left out: it may be nothing but zeros.
     ///
     /// - Returns: nil otherwise.
-    func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer?
+    func cachedPlace(at offset: UInt64, count: Int) -> FilePlace?
 }
 
 extension RandomAccessSource {
-    package func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? { nil }
+    package func cachedPlace(at offset: UInt64, count: Int) -> FilePlace? { nil }
 }
 
 /// A source that is unpacked or received in order: compressed files, URLs, standard input.

@@ -60,12 +60,12 @@ package struct Qcow2Source: RandomAccessSource {
         try unsafe Self.read(runs, chain, into: buffer, at: offset)
     }
 
-    package func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? {
+    package func cachedPlace(at offset: UInt64, count: Int) -> FilePlace? {
         let index = runs.partitionPoint { $0.extent.end <= offset }
         guard index < runs.count, case let run = runs[index], run.extent.kind == .data,
             run.extent.end >= offset + UInt64(count)
         else { return nil }
-        return chain[run.file].cachedPages(at: run.offset + (offset - run.extent.offset), count: count)
+        return chain[run.file].cachedPlace(at: run.offset + (offset - run.extent.offset), count: count)
     }
 
     package func confirmUnchanged() throws {

@@ -43,8 +43,8 @@ package final class RawSource: RandomAccessSource {
         try unsafe file.read(into: buffer, at: offset)
     }
 
-    package func cachedPages(at offset: UInt64, count: Int) -> AlignedBuffer? {
-        file.cachedPages(at: offset, count: count)
+    package func cachedPlace(at offset: UInt64, count: Int) -> FilePlace? {
+        file.cachedPlace(at: offset, count: count)
     }
 
     package func confirmUnchanged() throws {

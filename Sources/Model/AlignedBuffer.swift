@@ -15,9 +15,6 @@ package final class AlignedBuffer: @unchecked Sendable {
     package let count: Int
     /// The memory that this buffer is a part of; nil when it owns its own.
     package let arena: BufferArena?
-    /// Pages of a file, as the kernel has them in memory. They are for the kernel alone, which says EFAULT when the file
-    /// becomes shorter: whoever else touches them then is ended by SIGBUS.
-    package let isFilePages: Bool
 
     /// A chunk of zeros that everybody shares, and nobody writes into.
     package static let zeros = AlignedBuffer(count: Int(ByteSize.chunk))
@@ -30,33 +27,12 @@ package final class AlignedBuffer: @unchecked Sendable {
         guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { preconditionFailure("no memory is left") }
         unsafe start = pages
         arena = nil
-        isFilePages = false
-    }
-
-    /// Maps a part of a file, if all of it is in memory already; see mmap(2) and mincore(2).
-    ///
-    /// - Parameters:
-    ///   - offset: in the file, bytes; it and `count` are multiples of the alignment.
-    /// - Returns: nil where it is not, or the kernel does not tell.
-    package init?(pagesOf descriptor: Int32, at offset: UInt64, count: Int) {
-        let pages = unsafe mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, off_t(offset))
-        guard let pages = unsafe pages, unsafe pages != MAP_FAILED else { return nil }
-        var residency = [UInt8](repeating: 0, count: count / Self.alignment)
-        guard unsafe mincore(pages, count, &residency) == 0, residency.allSatisfy({ $0 & 1 == 1 }) else {
-            unsafe munmap(pages, count)
-            return nil
-        }
-        unsafe start = pages
-        self.count = count
-        arena = nil
-        isFilePages = true
     }
 
     fileprivate init(count: Int, at start: UnsafeMutableRawPointer, in arena: BufferArena) {
         self.count = count
         unsafe self.start = start
         self.arena = arena
-        isFilePages = false
     }
 
     deinit {

@@ -9,6 +9,8 @@ import Glibc
 final class ScriptedBackend: RequestBackend {
     /// The result of the next request; what is not scripted succeeds in full.
     var script: [Int]
+    /// Which requests, counted from 0, find nothing at their place in a file.
+    var sourceFaults: Set<Int> = []
     /// Every request that reached the kernel: offset and bytes.
     private(set) var requests: [DeviceRequest] = []
     private var prepared: [DeviceRequest] = []
@@ -25,9 +27,10 @@ final class ScriptedBackend: RequestBackend {
 
     func submit() {
         for request in prepared {
+            let isSourceFault = sourceFaults.contains(requests.count)
             requests.append(request)
             let result = script.isEmpty ? Int(request.count) : script.removeFirst()
-            completions.append(DeviceCompletion(tag: request.tag, result: result))
+            completions.append(DeviceCompletion(tag: request.tag, result: result, isSourceFault: isSourceFault))
         }
         prepared = []
     }

@@ -13,34 +13,34 @@ package final class Chunk: Sendable {
     /// Bytes of content; the buffer behind them is zero up to the next multiple of 4096.
     package let length: Int
     package let buffer: AlignedBuffer
-    /// Of the pool: what is held is bounded by it, whatever memory the bytes are in.
-    private let place: AlignedBuffer
+    /// Where the bytes are instead: the buffer has none of them then, and is for whoever has to copy them.
+    package let place: FilePlace?
     private let pool: ChunkPool
     private let onRelease: (@Sendable () -> Void)?
     private let isLost = Atomic<Bool>(false)
 
     /// - Parameters:
     ///   - buffer: from the pool.
-    ///   - pages: where the bytes are, if not there.
+    ///   - place: where the bytes are, if not there.
     ///   - onRelease: is called when the buffer is back in the pool.
     package init(
         index: Int,
         length: Int,
         buffer: AlignedBuffer,
-        pages: AlignedBuffer? = nil,
+        place: FilePlace? = nil,
         pool: ChunkPool,
         onRelease: (@Sendable () -> Void)? = nil
     ) {
         self.index = index
         self.length = length
-        self.buffer = pages ?? buffer
-        place = buffer
+        self.buffer = buffer
+        self.place = place
         self.pool = pool
         self.onRelease = onRelease
     }
 
     deinit {
-        pool.giveBack(place)
+        pool.giveBack(buffer)
         onRelease?()
     }
 
@@ -56,7 +56,8 @@ package final class Chunk: Sendable {
     }
 
     package var content: UnsafeRawBufferPointer {
-        unsafe UnsafeRawBufferPointer(rebasing: buffer.bytes[..<length])
+        precondition(place == nil, "what stands in a file was looked into")
+        return unsafe UnsafeRawBufferPointer(rebasing: buffer.bytes[..<length])
     }
 }
 

@@ -57,8 +57,8 @@ package final class ReadingPass: Sendable {
     /// - Parameters:
     ///   - start: the first chunk that it wants; nil for all.
     ///   - isWaitedFor: the others wait for it, however long it takes.
-    ///   - looksInside: false where it only hands what it takes to the kernel, and may be given pages of a file that
-    ///     nobody else touches.
+    ///   - looksInside: false where it only hands what it takes to the kernel, and may be told a place in a file in its
+    ///     stead; see `Chunk.place`.
     /// - Returns: nil when the pass has already handed that chunk out.
     package func join(from start: Int? = nil, isWaitedFor: Bool = false, looksInside: Bool = true) -> Feed? {
         state.withLock { state in
@@ -156,8 +156,8 @@ package final class ReadingPass: Sendable {
         let length = source.length(ofChunk: index)
         let offset = UInt64(index) * ByteSize.chunk
         let isForKernel = state.withLock { $0.digests == nil && !$0.feeds.contains(where: \.looksInside) }
-        if isForKernel, let pages = source.cachedPages(at: offset, count: length),
-            hand(out: Chunk(index: index, length: length, buffer: buffer, pages: pages, pool: pool), ends)
+        if isForKernel, let place = source.cachedPlace(at: offset, count: length),
+            hand(out: Chunk(index: index, length: length, buffer: buffer, place: place, pool: pool), ends)
         {
             return
         }
@@ -251,7 +251,7 @@ package final class ReadingPass: Sendable {
     @discardableResult
     private func put(_ piece: ImagePiece) -> Bool {
         let feeds = state.withLock { state -> [Feed]? in
-            if piece.chunk?.buffer.isFilePages ?? false, state.feeds.contains(where: \.looksInside) { return nil }
+            if piece.chunk?.place != nil, state.feeds.contains(where: \.looksInside) { return nil }
             state.next = piece.chunks.upperBound
             return state.feeds
         }

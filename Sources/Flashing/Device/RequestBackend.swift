@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import DiskImages
 import Model
 
 /// One request to a device, as the kernel is asked for it.
@@ -17,6 +18,8 @@ struct DeviceRequest: Sendable {
     let descriptor: Int32
     /// Kept alive by whoever asks until the completion came.
     let buffer: AlignedBuffer?
+    /// Where the bytes are that are written, if not in the buffer.
+    let place: FilePlace?
     /// Where in the buffer the bytes are.
     let start: Int
     /// Bytes.
@@ -30,10 +33,15 @@ struct DeviceRequest: Sendable {
 struct DeviceCompletion: Sendable {
     let tag: UInt64
     let result: Int
+    /// The bytes could not be had from their place in a file: the device has nothing to do with it.
+    var isSourceFault = false
 }
 
 /// How requests reach the kernel. A backend belongs to one thread.
 protocol RequestBackend: AnyObject {
+    /// Whether it writes bytes from a place in a file; it is given no such place otherwise.
+    var takesPlaces: Bool { get }
+
     /// - Returns: false when it takes no more until something was submitted.
     func prepare(_ request: DeviceRequest) -> Bool
 
@@ -46,4 +54,8 @@ protocol RequestBackend: AnyObject {
     ///
     /// - Returns: nil when none came in time.
     func wait(milliseconds: Int) throws -> DeviceCompletion?
+}
+
+extension RequestBackend {
+    var takesPlaces: Bool { false }
 }

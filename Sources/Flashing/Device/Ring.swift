@@ -3,6 +3,7 @@
 
 import CLibURing
 import CLinux
+import DiskImages
 import Glibc
 import Model
 
@@ -15,6 +16,18 @@ final class Ring: RequestBackend {
     private let ring: UnsafeMutablePointer<io_uring>
     /// Memory that the kernel has mapped for good: it saves the mapping of every request.
     private let registered: [BufferArena]
+    /// For bytes that stand in a file: each such request is two of the ring's, linked, which fill a pipe and drain it.
+    private var freePipes: [SplicePipe]
+    private var busyPipes: [SplicePipe] = []
+    /// A pipe that was filled is nothing to be woken for: only one that was not makes a completion, and then none is made
+    /// of the one that drains it. Linux 5.17 and later.
+    private let fillsSilently: Bool
+
+    /// As many as keep a device busy while the next ones are filled.
+    private static let pipeCount = 4
+    /// Set in the tags of the two; no request has a tag so high.
+    private static let filling: UInt64 = 1 << 63
+    private static let draining: UInt64 = 1 << 62
 
     /// - Parameters:
     ///   - entries: how many requests may be waiting for submission.
@@ -41,6 +54,8 @@ final class Ring: RequestBackend {
                 unsafe io_uring_register_buffers(ring, vectors.baseAddress, UInt32(vectors.count))
             }) == 0
         registered = isRegistered ? arenas : []
+        fillsSilently = unsafe ring.pointee.features & UInt32(IORING_FEAT_CQE_SKIP) != 0
+        freePipes = (0..<Self.pipeCount).compactMap { _ in SplicePipe() }
         unsafe self.ring = ring
     }
 
@@ -49,7 +64,10 @@ final class Ring: RequestBackend {
         unsafe ring.deallocate()
     }
 
+    var takesPlaces: Bool { !freePipes.isEmpty || !busyPipes.isEmpty }
+
     func prepare(_ request: DeviceRequest) -> Bool {
+        if let place = request.place { return splice(request, from: place) }
         guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
         let file = request.descriptor
         switch request.operation {
@@ -90,6 +108,14 @@ final class Ring: RequestBackend {
     }
 
     func wait(milliseconds: Int) throws -> DeviceCompletion? {
+        while true {
+            guard let completion = try next(milliseconds: milliseconds) else { return nil }
+            guard completion.tag >= Self.draining else { return completion }
+            if let completion = try spliced(completion) { return completion }
+        }
+    }
+
+    private func next(milliseconds: Int) throws -> DeviceCompletion? {
         var entry: UnsafeMutablePointer<io_uring_cqe>?
         var timeout = __kernel_timespec(
             tv_sec: Int64(milliseconds / 1000),
@@ -103,5 +129,59 @@ final class Ring: RequestBackend {
         let completion = unsafe DeviceCompletion(tag: entry.pointee.user_data, result: Int(entry.pointee.res))
         unsafe io_uring_cqe_seen(ring, entry)
         return completion
+    }
+
+    // MARK: - From a place in a file
+
+    /// See `io_uring_prep_splice(3)`.
+    private func splice(_ request: DeviceRequest, from place: FilePlace) -> Bool {
+        guard !freePipes.isEmpty, unsafe io_uring_sq_space_left(ring) >= 2, let fill = unsafe io_uring_get_sqe(ring)
+        else { return false }
+        let pipe = freePipes.removeLast()
+        pipe.begin(request)
+        busyPipes.append(pipe)
+        let count = UInt32(request.count)
+        unsafe io_uring_prep_splice(fill, place.descriptor, Int64(place.offset), pipe.input, -1, count, 0)
+        let silence: UInt32 = fillsSilently ? 1 << UInt32(IOSQE_CQE_SKIP_SUCCESS_BIT) : 0
+        unsafe io_uring_sqe_set_flags(fill, 1 << UInt32(IOSQE_IO_LINK_BIT) | silence)
+        unsafe io_uring_sqe_set_data64(fill, Self.filling | request.tag)
+        return drain(pipe)
+    }
+
+    private func drain(_ pipe: SplicePipe) -> Bool {
+        guard let entry = unsafe io_uring_get_sqe(ring) else { return false }
+        let count = UInt32(pipe.filled - pipe.drained)
+        unsafe io_uring_prep_splice(entry, pipe.output, -1, pipe.device, Int64(pipe.position), count, 0)
+        unsafe io_uring_sqe_set_data64(entry, Self.draining | pipe.tag)
+        return true
+    }
+
+    /// - Returns: nil where something is still under way.
+    private func spliced(_ half: DeviceCompletion) throws -> DeviceCompletion? {
+        let tag = half.tag & (Self.draining - 1)
+        guard let index = busyPipes.firstIndex(where: { $0.tag == tag }) else {
+            throw FlashlayerError(.fault, "the kernel moved pages that nobody asked it to move")
+        }
+        let pipe = busyPipes[index]
+        var isAgain = [-Int(EINTR), -Int(EAGAIN), -Int(ECANCELED)].contains(half.result)
+        if half.tag & Self.filling == 0 {
+            pipe.drained += max(0, half.result)
+        } else {
+            pipe.filled = half.result
+            guard fillsSilently else { return nil }
+            isAgain = true
+        }
+        if pipe.filled > pipe.drained, half.result > 0 || isAgain {
+            // The file gave less than was asked for, or the device took less than there was.
+            guard drain(pipe) else { throw FlashlayerError(.fault, "there is no room in the ring") }
+            try submit()
+            return nil
+        }
+        busyPipes.remove(at: index)
+        // What a device did not take would be in the way of the next request.
+        if let pipe = pipe.isEmpty ? pipe : SplicePipe() { freePipes.append(pipe) }
+        let isSourceFault = pipe.filled <= 0
+        let result = isSourceFault ? pipe.filled : pipe.drained > 0 ? pipe.drained : half.result
+        return DeviceCompletion(tag: tag, result: result, isSourceFault: isSourceFault)
     }
 }

@@ -30,6 +30,8 @@ struct Transfer: Sendable {
     let offset: UInt64
     /// Kept alive until the transfer is done, and handed back then.
     let owner: (any ChunkHolder)?
+    /// Where the bytes of the buffer's start are instead, for a backend that takes them from there.
+    let place: FilePlace?
 
     init(
         _ direction: Direction,
@@ -37,7 +39,8 @@ struct Transfer: Sendable {
         start: Int = 0,
         count: Int,
         offset: UInt64,
-        owner: (any ChunkHolder)? = nil
+        owner: (any ChunkHolder)? = nil,
+        place: FilePlace? = nil
     ) {
         self.direction = direction
         self.buffer = buffer
@@ -45,6 +48,7 @@ struct Transfer: Sendable {
         self.count = count
         self.offset = offset
         self.owner = owner
+        self.place = place
     }
 
     var range: Range<UInt64> { offset..<(offset + UInt64(count)) }
@@ -61,6 +65,8 @@ final class TransferQueue {
         /// In the transfer, in bytes.
         var start: Int
         var count: Int
+        /// The bytes are in the buffer, wherever they were at first.
+        var isCopied = false
     }
 
     private struct Pending {
@@ -138,6 +144,9 @@ final class TransferQueue {
         waiting = []
         done = []
     }
+
+    /// Whether it takes bytes from a place in a file.
+    var takesPlaces: Bool { backend.takesPlaces }
 
     var isEmpty: Bool { transfers.isEmpty && done.isEmpty }
 
@@ -237,6 +246,7 @@ final class TransferQueue {
             operation: operation,
             descriptor: descriptor,
             buffer: nil,
+            place: nil,
             start: 0,
             count: UInt64(range.count),
             offset: range.lowerBound,
@@ -284,6 +294,10 @@ final class TransferQueue {
             throw FlashlayerError(.fault, "the kernel completed a request that was never made")
         }
         bytesInFlight -= request.count
+        if completion.isSourceFault {
+            waiting.insert(try copied(request, of: pending.transfer), at: 0)
+            return try submitWaiting()
+        }
         switch completion.result {
         case -Int(EINTR), -Int(EAGAIN):
             waiting.insert(request, at: 0)
@@ -297,10 +311,10 @@ final class TransferQueue {
             pending.remaining -= count
             transfers[request.transfer] = pending
             if count < request.count {
-                waiting.insert(
-                    Request(transfer: request.transfer, start: request.start + count, count: request.count - count),
-                    at: 0
-                )
+                var rest = request
+                rest.start += count
+                rest.count -= count
+                waiting.insert(rest, at: 0)
             }
         }
         try submitWaiting()
@@ -321,6 +335,7 @@ final class TransferQueue {
                         operation: transfer.direction == .read ? .read : .write,
                         descriptor: descriptor,
                         buffer: transfer.buffer,
+                        place: request.isCopied ? nil : transfer.place?.advanced(by: transfer.start + request.start),
                         start: transfer.start + request.start,
                         count: UInt64(request.count),
                         offset: transfer.offset + UInt64(request.start),
@@ -337,16 +352,20 @@ final class TransferQueue {
         if prepared { try backend.submit() }
     }
 
+    /// What the kernel would not take from the file is read from it like any other image.
+    private func copied(_ request: Request, of transfer: Transfer) throws -> Request {
+        let start = transfer.start + request.start
+        let rest = start..<(start + request.count)
+        try unsafe transfer.place?.advanced(by: start).read(
+            into: UnsafeMutableRawBufferPointer(rebasing: transfer.buffer.mutableBytes[rest])
+        )
+        var request = request
+        request.isCopied = true
+        return request
+    }
+
     private func failure(_ errno: Errno, of transfer: Transfer, at start: Int) -> FlashlayerError {
         let offset = transfer.offset + UInt64(start)
-        if errno.value == EFAULT, transfer.buffer.isFilePages {
-            return FlashlayerError(
-                .sourceChanged,
-                "the image was cut short while it was read, before byte \(offset + 1)",
-                advice: "let nothing write to it, and run the command again",
-                offset: offset
-            )
-        }
         let verb = transfer.direction == .write ? "write to" : "read back"
         return .system("\(verb) \(path) at byte \(offset)", errno, code: .ioError, offset: offset)
     }

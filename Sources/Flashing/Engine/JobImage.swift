@@ -58,6 +58,8 @@ final class JobImage: Sendable {
         let length = min(Int(source.size), Int(ByteSize.mebibyte))
         let buffer = AlignedBuffer(count: length)
         try unsafe source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer.mutableBytes[..<length]), at: 0)
+        // Where its holes are takes a walk through the file, for which the targets are not kept waiting.
+        _ = try OwnThread(named: "map-image") { _ = source.extents }
     }
 
     /// A target that hangs keeps the memory that the kernel may still write into.

@@ -178,7 +178,8 @@ struct TargetRun: Sendable {
             image.startHashing()
         }
 
-        let feed = try firstFeed(&course, looksInside: plan.comparesAnything)
+        let looksInside = plan.comparesAnything || !target.queue.takesPlaces
+        let feed = try firstFeed(&course, looksInside: looksInside)
         let start = ContinuousClock.now
         var pass = WritePass(
             target: target,
@@ -191,7 +192,7 @@ struct TargetRun: Sendable {
         )
         let written: (ends: ImageEnds, imageSize: UInt64)
         do {
-            written = try pass.run(feed) { try laterFeed(from: $0, looksInside: plan.comparesAnything) }
+            written = try pass.run(feed) { try laterFeed(from: $0, looksInside: looksInside) }
             course.result.bytesWritten += pass.bytesWritten
         } catch {
             course.result.bytesWritten += pass.bytesWritten

@@ -14,6 +14,8 @@ struct CapacityProbe {
     private static let blockSize: UInt64 = 4096
     /// How much of the dense stretch is written at once.
     private static let batchSize = 1 << 20
+    /// How many blocks behind it are under way at once: more than a few stall what sits behind a USB bridge.
+    private static let farBatch = 16
     /// The stretch of a large target, and the smallest one.
     private static let stretches: ClosedRange<UInt64> = (1 << 20)...(64 << 20)
 
@@ -48,11 +50,10 @@ struct CapacityProbe {
         var meter = ProgressMeter(.probe, total: 2 * total, target.monitor, isNew: false)
         let arena = AlignedBuffer(count: Self.batchSize)
         // The far ones first: what comes out in front is overwritten by what belongs there, and is missing then.
-        for offset in far {
-            stamp(arena, 0, offset)
-            try transfer(.write, arena, count: Int(Self.blockSize), at: offset)
-            meter.add(Self.blockSize)
-            try target.monitor.checkCancelled()
+        try forFar { offsets in
+            for (index, offset) in offsets.enumerated() { stamp(arena, index * Int(Self.blockSize), offset) }
+            try transferFar(.write, arena, offsets)
+            meter.add(UInt64(offsets.count) * Self.blockSize)
         }
         try forDense { offset, count in
             for block in Swift.stride(from: 0, to: count, by: Int(Self.blockSize)) {
@@ -63,11 +64,10 @@ struct CapacityProbe {
         }
         try target.flush(after: total)
         target.dropCache()
-        for offset in far {
-            try transfer(.read, arena, count: Int(Self.blockSize), at: offset)
-            try check(arena, 0, offset)
-            meter.add(Self.blockSize)
-            try target.monitor.checkCancelled()
+        try forFar { offsets in
+            try transferFar(.read, arena, offsets)
+            for (index, offset) in offsets.enumerated() { try check(arena, index * Int(Self.blockSize), offset) }
+            meter.add(UInt64(offsets.count) * Self.blockSize)
         }
         try forDense { offset, count in
             try transfer(.read, arena, count: count, at: offset)
@@ -96,6 +96,26 @@ struct CapacityProbe {
             written += Self.blockSize
         }
         return written
+    }
+
+    /// Several blocks at a time: one after the other would wait for the device each time.
+    private func forFar(_ body: (_ offsets: ArraySlice<UInt64>) throws -> Void) throws {
+        for start in Swift.stride(from: 0, to: far.count, by: Self.farBatch) {
+            try target.monitor.checkCancelled()
+            try body(far[start..<min(start + Self.farBatch, far.count)])
+        }
+    }
+
+    private func transferFar(
+        _ direction: Transfer.Direction,
+        _ buffer: AlignedBuffer,
+        _ offsets: ArraySlice<UInt64>
+    ) throws {
+        let count = Int(Self.blockSize)
+        for (index, offset) in offsets.enumerated() {
+            try target.queue.add(Transfer(direction, buffer, start: index * count, count: count, offset: offset))
+        }
+        try target.queue.finish()
     }
 
     private func forDense(_ body: (_ offset: UInt64, _ count: Int) throws -> Void) throws {

@@ -117,7 +117,8 @@ struct WritePass: ~Copyable {
                 start: start,
                 count: part.count,
                 offset: part.lowerBound,
-                owner: chunk
+                owner: chunk,
+                place: chunk.place
             )
         )
         bytesWritten += UInt64(part.count)
