@@ -123,12 +123,14 @@ let tests: [Target] = [
         dependencies: ["Layers", "Model", "Programs", "Resolution", "TestSupport"]
     ),
     .testTarget(
-        name: "ImageExportTests",
-        dependencies: ["ImageExport", "Layers", "Model", "Programs", "TestSupport"]
-    ),
-    .testTarget(
         name: "ImageBuilderTests",
         dependencies: ["Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport"]
+    ),
+    .testTarget(
+        name: "ImageExportTests",
+        dependencies: ["ImageExport", "Layers", "Model", "Programs", "TestSupport"],
+        // Judges: they read disks and appliances without us and without QEMU.
+        exclude: ["read-appliance.py", "read-disk.py"]
     ),
     .testTarget(
         name: "ApplianceTests",
