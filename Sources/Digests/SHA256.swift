@@ -12,13 +12,17 @@ package struct SHA256: ~Copyable {
 
     /// - Throws: `FlashlayerError` when libcrypto refuses (no memory, or a policy that forbids SHA-256).
     package init() throws {
-        guard let context = unsafe EVP_MD_CTX_new() else { throw Self.refused }
+        guard Self.isReady, let context = unsafe EVP_MD_CTX_new() else { throw Self.refused }
         guard unsafe EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             unsafe EVP_MD_CTX_free(context)
             throw Self.refused
         }
         unsafe self.context = context
     }
+
+    /// By itself libcrypto takes itself apart in exit(3), under threads that still hash for what was just interrupted.
+    /// See OPENSSL_init_crypto(3).
+    private static let isReady = OPENSSL_init_crypto(UInt64(OPENSSL_INIT_NO_ATEXIT), nil) == 1
 
     deinit {
         unsafe EVP_MD_CTX_free(context)
