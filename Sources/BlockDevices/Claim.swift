@@ -212,7 +212,7 @@ private struct DescriptorOwner: ~Copyable {
 extension DeviceNumber {
     /// The block device that an open loop device is over; nil where there is none.
     fileprivate init?(below descriptor: Int32) {
-        guard case .backed(_, _, let device) = LoopStatus(of: descriptor), device != 0 else { return nil }
+        guard case .backed(_, _, let device, _) = LoopStatus(of: descriptor), device != 0 else { return nil }
         self.init(device)
     }
 }

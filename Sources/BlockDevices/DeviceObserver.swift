@@ -10,6 +10,10 @@ package protocol DeviceObserver: Sendable {
     /// What loop devices read and write, as their driver knows it.
     func loops(at paths: [String]) -> [String: LoopStatus]
 
+    /// Which of these folders have nothing in them that can be seen: they are not there, empty, or on a file system that
+    /// does not answer.
+    func unseen(of folders: [String]) -> Set<String>
+
     /// Who else has devices open exclusively: each is opened so for a moment.
     func access(to paths: [String]) -> [String: ExclusiveAccess]
 }
@@ -32,7 +36,8 @@ package enum LoopStatus: Sendable, Equatable, Codable {
     /// - Parameters:
     ///   - fileSystem: `st_dev` of the file.
     ///   - device: `st_rdev` of the file: not 0 where it is a block device.
-    case backed(fileSystem: UInt64, inode: UInt64, device: UInt64)
+    ///   - isAtPath: whether the path that the kernel has of the file leads to it; nil where nobody looked.
+    case backed(fileSystem: UInt64, inode: UInt64, device: UInt64, isAtPath: Bool? = nil)
     /// Nothing is attached, or this user may not ask.
     case unknown
 }

@@ -12,13 +12,14 @@ package struct ObserverJob: Codable, Sendable {
     package static let subcommand = "_observe"
 
     enum Aspect: String, Codable {
-        case content, loop, access
+        case content, loop, folder, access
     }
 
     struct Answer: Codable {
         let path: String
         var content: ProbeOutcome?
         var loop: LoopStatus?
+        var isSeen: Bool?
         var access: ExclusiveAccess?
     }
 
@@ -45,13 +46,26 @@ package struct ObserverJob: Codable, Sendable {
         switch aspect {
         case .content:
             Answer(path: path, content: (try? ContentProbe(path).content()).map { .content($0) } ?? .unreadable)
-        case .loop: Answer(path: path, loop: LoopStatus(of: path))
+        case .loop: Answer(path: path, loop: LoopStatus(of: path).lookingForItsFile(path))
+        case .folder: Answer(path: path, isSeen: !FileTree().names(in: path).isEmpty)
         case .access: Answer(path: path, access: ExclusiveAccess(of: path))
         }
     }
 }
 
 extension LoopStatus {
+    /// Looks where the file is that a loop device has: its name may be another file's by now. Its file system may hang as
+    /// well as the device.
+    fileprivate func lookingForItsFile(_ device: String) -> LoopStatus {
+        let name = device.split(separator: "/").last ?? ""
+        guard case .backed(let fileSystem, let inode, let number, _) = self,
+            let path = FileTree().text("/sys/class/block/\(name)/loop/backing_file")
+        else { return self }
+        var status = stat()
+        let isAtPath = unsafe stat(path, &status) == 0 && status.st_dev == fileSystem && status.st_ino == inode
+        return .backed(fileSystem: fileSystem, inode: inode, device: number, isAtPath: isAtPath)
+    }
+
     /// Which file of which file system a loop device has, whatever its name is now.
     init(of path: String) {
         let descriptor = unsafe open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)

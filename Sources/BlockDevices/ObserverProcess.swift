@@ -40,6 +40,10 @@ package struct ObserverProcess: DeviceObserver {
         ask(.loop, paths).compactMapValues(\.loop)
     }
 
+    package func unseen(of folders: [String]) -> Set<String> {
+        Set(folders).subtracting(ask(.folder, folders).filter { $0.value.isSeen == true }.keys)
+    }
+
     package func access(to paths: [String]) -> [String: ExclusiveAccess] {
         ask(.access, paths).compactMapValues(\.access)
     }

@@ -118,21 +118,14 @@ struct SystemReader {
                 silent.insert(nodes[index].number)
                 continue
             }
-            guard case .backed(let fileSystem, let inode, let device) = answer else { continue }
+            guard case .backed(let fileSystem, let inode, let device, let isAtPath) = answer else { continue }
             backing.fileSystem = DeviceNumber(fileSystem)
             backing.inode = inode
             if device != 0 { backing.blockDevice = DeviceNumber(device) }
-            backing.isAtPath = backing.path.flatMap { isFile($0, fileSystem, inode) }
+            backing.isAtPath = isAtPath
             nodes[index].loop = backing
         }
         return silent
-    }
-
-    /// Whether a path leads to that very file; nil where this machine's paths say nothing.
-    private func isFile(_ path: String, _ fileSystem: UInt64, _ inode: UInt64) -> Bool? {
-        guard tree.isThisMachine else { return nil }
-        var status = stat()
-        return unsafe stat(path, &status) == 0 && status.st_dev == fileSystem && status.st_ino == inode
     }
 
     /// Lower folders of overlays that are not there, or are empty: what the overlay shows lies elsewhere, below another
@@ -140,7 +133,7 @@ struct SystemReader {
     private func readUnseenFolders(_ mounts: [Mount]) -> Set<String> {
         guard tree.isThisMachine else { return [] }
         let folders = mounts.filter { $0.process == nil && $0.isSystem }.flatMap(\.lowerFolders)
-        return Set(folders.filter { tree.names(in: $0).isEmpty })
+        return observer.unseen(of: folders)
     }
 
     /// Ours first, then the first process's, then one process of each other namespace.

@@ -24,6 +24,8 @@ private final class CountingContents: DeviceObserver {
 
     func loops(at paths: [String]) -> [String: LoopStatus] { [:] }
 
+    func unseen(of folders: [String]) -> Set<String> { [] }
+
     func access(to paths: [String]) -> [String: ExclusiveAccess] { [:] }
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import BlockDevices
 import FoundationEssentials
+import Glibc
 import Programs
 import TestSupport
 import Testing
@@ -73,6 +75,33 @@ extension RefusalTests {
         private static func codes(_ disk: JSONValue) -> [String] {
             guard case .array(let refusals)? = disk["refusals"] else { return [] }
             return refusals.compactMap { $0["code"]?.text }
+        }
+
+        @Test(
+            "folders that are empty, or not there, are looked into by a child, and so is where a loop device's file is"
+        )
+        func looks() throws {
+            let folder = try TemporaryFolder()
+            try folder.write("", to: "full/file")
+            try #require(unsafe mkdir(folder.file("empty"), 0o755) == 0)
+            let observer = ObserverProcess(executable: try FlashlayerProgram.path)
+            let (full, empty, gone) = (folder.file("full"), folder.file("empty"), folder.file("gone"))
+            #expect(observer.unseen(of: [full, empty, gone]) == [empty, gone])
+            #expect(observer.unseen(of: []) == [])
+            guard LoopDevice.isAvailable else { return }
+            try TestImage.create(folder.file("disk"), size: 1 << 20, data: [])
+            let loop = try LoopDevice(attaching: folder.file("disk"))
+            defer { loop.close() }
+            func isAtPath() -> Bool? {
+                guard case .backed(_, _, _, let isAtPath)? = observer.loops(at: [loop.path])[loop.path] else {
+                    return nil
+                }
+                return isAtPath
+            }
+            #expect(isAtPath() == true)
+            // The kernel follows a file that is renamed, and shows its new name; a mount over its folder it does not see.
+            try #require(unsafe unlink(folder.file("disk")) == 0)
+            #expect(isAtPath() == false)
         }
 
         @Test(

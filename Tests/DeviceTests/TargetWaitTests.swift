@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import FoundationEssentials
 import Glibc
 import Model
 import Programs
@@ -106,6 +107,11 @@ struct TargetWaitTests {
         #expect(explained.status == 0, "\(explained.errors)")
         #expect(explained.output.contains("in-use            it could be opened exclusively"), "\(explained.output)")
         #expect(explained.output.contains("\(loop.path) may be overwritten"))
+        let none = try await FlashlayerProgram.run(["explain", "serial=nobody-has-this", "--json"])
+        #expect(none.status == 66)
+        let record = try JSONDecoder().decode(JSONValue.self, from: Data(none.output.utf8))
+        #expect(record["error"]?["code"]?.text == "not-found" && record["writable"] == .bool(false))
+        #expect(record["rules"] == .array([]) && record["disk"] == .null)
         let again = try await FlashlayerProgram.run(["explain", loop.path, "--image", image, "--json"])
         #expect(again.status == 77)
         #expect(again.output.contains(#""writable" : false"#) && again.output.contains(#""verdict" : "fail""#))

@@ -277,6 +277,8 @@ package final class FakeMachine {
             Dictionary(paths.map { ($0, statuses[$0] ?? .unknown) }) { first, _ in first }.compactMapValues { $0 }
         }
 
+        func unseen(of folders: [String]) -> Set<String> { [] }
+
         func access(to paths: [String]) -> [String: ExclusiveAccess] {
             Dictionary(paths.map { ($0, .free) }) { first, _ in first }
         }

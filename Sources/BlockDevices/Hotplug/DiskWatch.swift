@@ -73,6 +73,10 @@ package final class RememberedContents: DeviceObserver {
         }.compactMapValues { $0 }
     }
 
+    package func unseen(of folders: [String]) -> Set<String> {
+        source.unseen(of: folders)
+    }
+
     package func access(to paths: [String]) -> [String: ExclusiveAccess] {
         source.access(to: paths)
     }
@@ -108,6 +112,10 @@ package struct UnreadContents: DeviceObserver {
 
     package func loops(at paths: [String]) -> [String: LoopStatus] {
         Dictionary(paths.map { ($0, .unknown) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    package func unseen(of folders: [String]) -> Set<String> {
+        []
     }
 
     package func access(to paths: [String]) -> [String: ExclusiveAccess] {

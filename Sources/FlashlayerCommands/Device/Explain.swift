@@ -61,10 +61,11 @@ struct Explain: Operation {
             explanation = try await onAbandonableThread(named: "explain") {
                 try Inventory().explanation(of: choice, for: request)
             }
-        } catch let error as FlashlayerError
-            where error.code == .notFound && device.hasPrefix("/") && !device.hasPrefix("/dev/")
-        {
-            throw FlashlayerError(.notFound, error.message, advice: misled(error.advice))
+        } catch {
+            // No disk, or several: there is nothing to ask the rules of, but a program wants to know as well.
+            let failure = misled(FlashlayerError(wrapping: error))
+            if json { Console.answer(try JSONText.of(ExplanationRecord(of: device, failure))) }
+            throw failure
         }
         let error = explanation.error ?? unopenable(explanation)
         Console.answer(
@@ -75,7 +76,8 @@ struct Explain: Operation {
 
     /// Paths of an image look like paths of this machine.
     private func misled(_ error: FlashlayerError) -> FlashlayerError {
-        guard error.code == .notBlockDevice, !device.contains("=") else { return error }
+        let isElsewhere = error.code == .notFound && device.hasPrefix("/") && !device.hasPrefix("/dev/")
+        guard isElsewhere || (error.code == .notBlockDevice && !device.contains("=")) else { return error }
         return FlashlayerError(error.code, error.message, advice: misled(error.advice))
     }
 
@@ -142,6 +144,16 @@ private struct ExplanationRecord: Encodable {
     @Nullable var disk: Disk?
     @Nullable var error: FlashRecord.Failure?
     @Nullable var advice: String?
+
+    /// Of what no one disk answers to.
+    init(of device: String, _ error: FlashlayerError) {
+        path = device
+        writable = false
+        rules = []
+        disk = nil
+        self.error = FlashRecord.Failure(error)
+        advice = error.advice
+    }
 
     init(_ explanation: Explanation, _ error: FlashlayerError?) {
         path = explanation.path
