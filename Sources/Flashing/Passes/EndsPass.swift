@@ -101,18 +101,27 @@ struct EndsPass {
         _ ends: TargetEnds,
         in kinds: Set<TargetEnds.Region.Kind> = [.image, .table, .cleared]
     ) throws -> [Mismatch] {
-        try ends.regions.filter { kinds.contains($0.kind) }.compactMap { region in
-            let found = AlignedBuffer(count: region.content.count)
-            try transfer(.read, found, region.range)
-            // The rest of the last sector is zero.
-            let count = target.padded(region.range.count)
-            return unsafe Mismatch(
-                wanted: UnsafeRawBufferPointer(rebasing: region.content.bytes[..<count]),
-                found: UnsafeRawBufferPointer(rebasing: found.bytes[..<count]),
-                at: region.range.lowerBound
-            )
+        let found = AlignedBuffer(count: Self.comparedBytes)
+        return try ends.regions.filter { kinds.contains($0.kind) }.compactMap { region in
+            for start in stride(from: 0, to: region.range.count, by: found.count) {
+                let offset = region.range.lowerBound + UInt64(start)
+                let range = offset..<min(offset + UInt64(found.count), region.range.upperBound)
+                try transfer(.read, found, range)
+                // The rest of the last sector is zero.
+                let count = target.padded(range.count)
+                let mismatch = unsafe Mismatch(
+                    wanted: UnsafeRawBufferPointer(rebasing: region.content.bytes[start..<(start + count)]),
+                    found: UnsafeRawBufferPointer(rebasing: found.bytes[..<count]),
+                    at: offset
+                )
+                if let mismatch { return mismatch }
+            }
+            return nil
         }
     }
+
+    /// How much is compared at once, in bytes: many targets may do so at the same time.
+    private static let comparedBytes = 256 << 10
 
     private func imageTail(_ imageSize: UInt64, before tail: Range<UInt64>) -> [Range<UInt64>] {
         let own = (between + ImageEnds(imageSize: imageSize).ranges.dropFirst()).map { range in
