@@ -174,6 +174,8 @@ package final class ReadingPass: Sendable {
     private func read(_ source: any StreamSource) throws -> (ImageEnds, UInt64) {
         let stream = try source.open()
         self.stream.withLock { $0 = stream }
+        // The pass is kept for longer than its reading takes; a window of 128 MiB is not.
+        defer { self.stream.withLock { $0 = nil } }
         try checkCancelled()
         // The head is kept by ends of a size that no image has.
         let head = ImageEnds(imageSize: ImageEnds.length)
