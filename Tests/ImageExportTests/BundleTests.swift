@@ -127,6 +127,23 @@ struct BundleTests {
         #expect(left == ["flashlayer.toml", "layers", "out"])
     }
 
+    @Test("an export that is interrupted leaves nothing", arguments: [true, false])
+    func interrupted(isPacker: Bool) async throws {
+        let folder = try TemporaryFolder()
+        let plan = try ExportProject.plan(in: folder)
+        let task = Task {
+            // As Ctrl-C does; by the task itself, so that it is never too late.
+            unsafe withUnsafeCurrentTask { unsafe $0?.cancel() }
+            return isPacker
+                ? try await PackerExport(plan).write(to: folder.file("out"), replaces: false)
+                : try await ScriptBundle(plan).write(to: folder.file("out"), replaces: false)
+        }
+        await #expect(throws: CancellationError.self) { try await task.value }
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == ["flashlayer.toml", "layers"]
+        )
+    }
+
     @Test("install.sh explains itself, knows its parts, and refuses what it does not know")
     func words() async throws {
         let folder = try TemporaryFolder()

@@ -95,9 +95,11 @@ struct InstallScript {
             printf '%s\n' "$1"
             [ $logging = no ] || printf '%s\n' "$1" >&8
         }
-        fail() { # STATUS CODE SENTENCE: the last thing that is said
-            printf 'install.sh: %s [%s]\n' "$3" "$2" >&2
-            [ $logging = no ] || printf 'install.sh: %s [%s]\n' "$3" "$2" >&8
+        fail() { # STATUS CODE SENTENCE [LINES]: the last thing that is said
+            text="install.sh: $3 [$2]${4:+
+        $4}"
+            printf '%s\n' "$text" >&2
+            [ $logging = no ] || printf '%s\n' "$text" >&8
             exit "$1"
         }
         # Nothing of a run stays but what it did, however it ends.
@@ -150,7 +152,7 @@ struct InstallScript {
                 --part | --log | --secret)
                     [ $# -ge 2 ] || fail 64 usage "$1 needs a value: 'sh install.sh --help' says more"
                     case $1 in
-                        --part) chosen="$chosen $2" ;;
+                        --part) chosen="${chosen:+$chosen }$2" ;;
                         --log) log=$2 ;;
                         --secret)
                             key=${2%%=*}
@@ -300,12 +302,8 @@ struct InstallScript {
             how="ended with status $status"
             [ "$status" -le 128 ] || how="was ended by signal $((status - 128))"
             lines=$(tail -n 10 "$work/output" | sed 's/^/  /')
-            if [ -n "$lines" ]; then
-                fail "$2" "$1" "$3 $how:
-        $lines
-         "
-            fi
-            fail "$2" "$1" "$3 $how, and printed nothing"
+            if [ -n "$lines" ]; then how="$how; the last of what it printed:"; else how="$how, and printed nothing"; fi
+            fail "$2" "$1" "$3 $how" "$lines"
         }
         run() { # SOURCE CODE STATUS NETWORK TITLE [KEY=VALUE]... PROGRAM [ARGUMENT]...
             source=$1 code=$2 meaning=$3 network=$4 title=$5
@@ -395,7 +393,7 @@ struct InstallScript {
             mv -f -- "$state/$part.new" "$state/$part"
             [ "$part" != finish ] || rm -f -- "$state/begin"
         done
-        say "done: $name $version"
+        say "done: $name $version ($chosen)"
 
         """#
 }

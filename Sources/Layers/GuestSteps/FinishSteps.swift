@@ -56,7 +56,9 @@ package enum FinishSteps {
             let shell = """
                 if [ -d /etc/default/grub.d ] || [ -e /etc/debian_version ]; then
                     mkdir -p /etc/default/grub.d
-                    cat \(GuestFolder.scratch)/kernel-arguments > \(BootLoaderSteps.argumentsFile)
+                    # Written again, it would be newer than the menu.
+                    cmp -s \(GuestFolder.scratch)/kernel-arguments \(BootLoaderSteps.argumentsFile) ||
+                        cat \(GuestFolder.scratch)/kernel-arguments > \(BootLoaderSteps.argumentsFile)
                 elif command -v grubby > /dev/null; then
                     grubby --update-kernel=ALL --args=\(arguments.shellQuoted)
                 else
