@@ -15,7 +15,7 @@ DESTDIR ?=
 RELEASE = .build/release
 SWIFT_BUILD = "$(SWIFT)" build -j $(JOBS) -c release --static-swift-stdlib
 
-.PHONY: all deps build docs demo test bench bench-deps lint format install install-files uninstall clean swift-present
+.PHONY: all deps build docs demo test bench bench-deps lint format install install-files uninstall deb clean swift-present
 
 all: build
 
@@ -78,7 +78,7 @@ install-files:
 	install -D -m 644 udev-rules/85-flashlayer.rules $(UDEV_RULES)/85-flashlayer.rules
 	install -D -m 644 systemd/flashlayer.conf $(TMPFILES)/flashlayer.conf
 	install -d $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL)
-	$(RELEASE)/flashlayer --generate-completion-script bash > $(BASH_COMPLETIONS)/flashlayer
+	$(RELEASE)/flashlayer --generate-completion-script bash | sed '1{/^#!/d}' > $(BASH_COMPLETIONS)/flashlayer
 	$(RELEASE)/flashlayer --generate-completion-script zsh > $(ZSH_COMPLETIONS)/_flashlayer
 	$(RELEASE)/flashlayer --generate-completion-script fish > $(FISH_COMPLETIONS)/flashlayer.fish
 	$(RELEASE)/flashlayer _manual $(MANUAL)
@@ -91,6 +91,21 @@ uninstall:
 		$(ZSH_COMPLETIONS)/_flashlayer $(FISH_COMPLETIONS)/flashlayer.fish $(MANUAL)/flashlayer.1 $(MANUAL)/flashlayer-*.1
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/flashlayer 2>/dev/null
 	@$(call tell_services)
+
+# Debian packages, in .build/deb, of what is built already. Another RELEASE packs other programs.
+DEB = .build/deb
+DEB_SOURCE = $(DEB)/flashlayer
+
+deb:
+	@test -x $(RELEASE)/flashlayer || { echo "make: build the programs first: make" >&2; exit 66; }
+	@command -v dh >/dev/null || { echo "make: no debhelper: apt-get install debhelper" >&2; exit 69; }
+	rm -rf $(DEB)
+	mkdir -p $(DEB_SOURCE)
+	cp -a Makefile README.md debian docs systemd udev-rules $(DEB_SOURCE)
+	cd $(DEB_SOURCE) && RELEASE=$(abspath $(RELEASE)) dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
+	rm -rf $(DEB_SOURCE)
+	@$(call give_back)
+	@ls $(DEB)/*.deb
 
 # Not where files are only put together for a package.
 tell_services = test -n "$(DESTDIR)" || { \
