@@ -67,7 +67,7 @@ TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 BASH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
-MANUAL = $(DESTDIR)$(PREFIX)/share/man/man1
+MANUAL = $(DESTDIR)$(PREFIX)/share/man
 
 install: build install-files
 
@@ -77,18 +77,20 @@ install-files:
 	install -D -m 755 $(RELEASE)/flashlayer-builder $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder
 	install -D -m 644 udev-rules/85-flashlayer.rules $(UDEV_RULES)/85-flashlayer.rules
 	install -D -m 644 systemd/flashlayer.conf $(TMPFILES)/flashlayer.conf
-	install -d $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL)
+	install -d $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL)/man1 $(MANUAL)/man5
 	$(RELEASE)/flashlayer --generate-completion-script bash | sed '1{/^#!/d}' > $(BASH_COMPLETIONS)/flashlayer
 	$(RELEASE)/flashlayer --generate-completion-script zsh > $(ZSH_COMPLETIONS)/_flashlayer
 	$(RELEASE)/flashlayer --generate-completion-script fish > $(FISH_COMPLETIONS)/flashlayer.fish
-	$(RELEASE)/flashlayer _manual $(MANUAL)
-	chmod 644 $(MANUAL)/flashlayer*.1
+	$(RELEASE)/flashlayer _manual $(MANUAL)/man1
+	$(RELEASE)/flashlayer _manual --section 5 $(MANUAL)/man5
+	chmod 644 $(MANUAL)/man1/flashlayer*.1 $(MANUAL)/man5/flashlayer.toml.5
 	@$(call tell_services)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/flashlayer $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder \
 		$(UDEV_RULES)/85-flashlayer.rules $(TMPFILES)/flashlayer.conf $(BASH_COMPLETIONS)/flashlayer \
-		$(ZSH_COMPLETIONS)/_flashlayer $(FISH_COMPLETIONS)/flashlayer.fish $(MANUAL)/flashlayer.1 $(MANUAL)/flashlayer-*.1
+		$(ZSH_COMPLETIONS)/_flashlayer $(FISH_COMPLETIONS)/flashlayer.fish $(MANUAL)/man1/flashlayer.1 $(MANUAL)/man1/flashlayer-*.1 \
+		$(MANUAL)/man5/flashlayer.toml.5
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/flashlayer 2>/dev/null
 	@$(call tell_services)
 

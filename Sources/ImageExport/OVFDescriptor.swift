@@ -136,14 +136,6 @@ struct OVFDescriptor: Sendable {
     }
 }
 
-extension VirtualHardware {
-    static let standardCPUs = 1
-    /// Bytes.
-    static let standardMemory = ByteSize.gibibyte
-    /// ESXi 6.5, Workstation 14, and all that came after.
-    static let standardVersion = 13
-}
-
 extension VirtualHardware.DiskController {
     fileprivate var title: String {
         switch self {

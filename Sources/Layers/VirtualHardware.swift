@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import Model
+
 /// The `[vm]` table: the machine that an appliance asks for. Nothing of it goes into the image, so no phase and no key
 /// knows of it; the image's description carries it.
 package struct VirtualHardware: Codable, Sendable, Equatable {
@@ -22,6 +24,12 @@ package struct VirtualHardware: Codable, Sendable, Equatable {
     /// Bytes. VMware counts memory in pieces of 4 MiB.
     package static let memorySizes: ClosedRange<UInt64> = (64 << 20)...(24 << 40)
     package static let memoryUnit: UInt64 = 4 << 20
+
+    package static let standardCPUs = 1
+    /// Bytes.
+    package static let standardMemory = ByteSize.gibibyte
+    /// ESXi 6.5, Workstation 14, and all that came after.
+    package static let standardVersion = 13
 
     package var cpus: Int?
     /// Bytes.

@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import FoundationEssentials
+import Layers
 import Programs
 import TestSupport
 import Testing
@@ -40,7 +41,8 @@ struct InstallTests {
             "bin/flashlayer", "lib/tmpfiles.d/flashlayer.conf", "lib/udev/rules.d/85-flashlayer.rules",
             "libexec/flashlayer/flashlayer-builder", "share/bash-completion/completions/flashlayer",
             "share/fish/vendor_completions.d/flashlayer.fish", "share/man/man1/flashlayer-write.1",
-            "share/man/man1/flashlayer.1", "share/zsh/site-functions/_flashlayer",
+            "share/man/man1/flashlayer.1", "share/man/man5/flashlayer.toml.5",
+            "share/zsh/site-functions/_flashlayer",
         ]
         for file in expected { #expect(found.contains("opt/odd/" + file), "\(file)") }
         #expect(found.allSatisfy { $0.hasPrefix("opt/odd/") }, "\(found)")
@@ -50,6 +52,28 @@ struct InstallTests {
         let removed = try await make("uninstall", "/opt/odd")
         #expect(removed.status == 0, "\(removed.errors)")
         #expect(try files() == [])
+    }
+
+    @Test("flashlayer.toml(5) tells of every key, its example is a recipe, and mandoc finds no fault with it")
+    func recipePage() async throws {
+        let written = try await FlashlayerProgram.run(["_manual", "--section", "5", folder.path])
+        #expect(written.status == 0, "\(written.errors)")
+        let page = folder.file("flashlayer.toml.5")
+        let lint = try await Program("mandoc", debianPackage: "mandoc").outcome(["-T", "lint", "-W", "warning", page])
+        #expect(lint.status == 0 && lint.output.isEmpty, "\(lint.output)")
+        let shown = try await Program("mandoc", debianPackage: "mandoc").run(["-T", "utf8", "-O", "width=100", page])
+            .replacing(#/.\u{8}/#, with: "")
+        for table in RecipeSchema.tables {
+            #expect(shown.contains(table.header))
+            for key in table.keys { #expect(shown.contains(key.name), "\(key.name)") }
+        }
+        let example = try #require(shown.firstRange(of: "EXAMPLE\n"))
+        let end = try #require(shown.firstRange(of: "\nSEE ALSO"))
+        let lines = shown[example.upperBound..<end.lowerBound].split(separator: "\n").map {
+            $0.trimmingPrefix { $0 == " " }
+        }
+        let recipe = try Recipe(text: lines.joined(separator: "\n"), file: "flashlayer.toml")
+        #expect(recipe.layers.count == 2 && recipe.users.count == 1 && recipe.outputs.count == 2)
     }
 
     @Test("there is a manual page for every command, and neither man nor mandoc finds fault with one")

@@ -16,9 +16,12 @@ struct ManualCommand: ParsableCommand {
     @Argument(help: "The folder, such as share/man/man1.")
     var folder: String
 
+    @Option(help: "1: commands; 5: files.")
+    var section = 1
+
     func run() throws {
-        for page in try Self.pages() {
-            let file = try OutputFile("\(folder)/\(page.name).1", replaces: true)
+        for page in section == 5 ? [.recipe] : try Self.pages() {
+            let file = try OutputFile("\(folder)/\(page.name).\(section)", replaces: true)
             try file.put(page.text)
         }
     }

@@ -15,19 +15,7 @@ struct ManualPage {
     ///   - usage: as the help shows it.
     init(_ command: CommandDump.Command, path: [String], usage: String, siblings: [String]) {
         name = path.joined(separator: "-")
-        let title = name.uppercased()
-        var lines = [
-            #".\" SPDX-License-Identifier: Apache-2.0"#,
-            #".\" Copyright the flashlayer authors"#,
-            #".\" Made by the program from its own help."#,
-            // The date of the version: the same program makes the same page.
-            ".TH \(Self.quoted(title)) 1 \(Version.date) \(Self.quoted("flashlayer \(Version.string)")) \"flashlayer\"",
-            ".nh",
-            ".SH NAME",
-            "\(Self.plain(name)) \\- \(Self.plain(Self.sentence(command.abstract ?? name)))",
-            ".SH SYNOPSIS",
-            ".nf",
-        ]
+        var lines = Self.head(name, section: 1, abstract: command.abstract ?? name) + [".SH SYNOPSIS", ".nf"]
         lines += usage.split(separator: "\n").map { Self.line(String($0)) }
         lines += [".fi"]
         if let discussion = command.discussion { lines += [".SH DESCRIPTION"] + Self.paragraphs(discussion) }
@@ -47,6 +35,28 @@ struct ManualPage {
             lines += [".SH SEE ALSO"] + pages.dropLast().map { $0 + " ," } + pages.suffix(1)
         }
         text = lines.joined(separator: "\n") + "\n"
+    }
+
+    /// A page that is no command's.
+    ///
+    /// - Parameter body: requests and text of roff, behind the name.
+    init(name: String, section: Int, abstract: String, body: [String]) {
+        self.name = name
+        text = (Self.head(name, section: section, abstract: abstract) + body).joined(separator: "\n") + "\n"
+    }
+
+    private static func head(_ name: String, section: Int, abstract: String) -> [String] {
+        let version = quoted("flashlayer \(Version.string)")
+        return [
+            #".\" SPDX-License-Identifier: Apache-2.0"#,
+            #".\" Copyright the flashlayer authors"#,
+            #".\" Made by the program itself."#,
+            // The date of the version: the same program makes the same page.
+            ".TH \(quoted(name.uppercased())) \(section) \(Version.date) \(version) \"flashlayer\"",
+            ".nh",
+            ".SH NAME",
+            "\(plain(name)) \\- \(plain(sentence(abstract)))",
+        ]
     }
 
     /// The exit statuses, with the codes that end with them.
@@ -109,13 +119,13 @@ struct ManualPage {
     }
 
     /// A line of text that is no request, whatever it begins with.
-    private static func line(_ text: String) -> String {
+    static func line(_ text: String) -> String {
         let plain = plain(text)
         return plain.hasPrefix(".") || plain.hasPrefix("'") ? "\\&" + plain : plain
     }
 
     /// Text in which nothing means something to roff; hyphens and quotes stay what is typed.
-    private static func plain(_ text: String) -> String {
+    static func plain(_ text: String) -> String {
         text.reduce(into: "") { result, character in
             switch character {
             case "\\": result += "\\e"

@@ -4,7 +4,7 @@
 import Model
 
 extension RecipeReader {
-    static let bootTestKeys = ["units", "commands", "timeout", "firmware"]
+    static let bootTestKeys = RecipeSchema.bootTest.names
 
     func bootTest(_ table: RecipeTable) -> BootTestSettings {
         // The keys are words of many meanings: what is missing from [image] is not looked for here.

@@ -5,10 +5,7 @@ import Model
 import TOMLKit
 
 extension RecipeReader {
-    static let hardwareKeys = [
-        "cpus", "memory", "firmware", "disk-controller", "nic", "hardware-version", "product", "product-version",
-        "vendor",
-    ]
+    static let hardwareKeys = RecipeSchema.machine.names
 
     /// `outputs = ["vdi", "vmdk:streamOptimized"]`
     ///

@@ -51,17 +51,15 @@ extension Recipe {
 
 /// Knows the keys of a recipe: a new one is added here.
 struct RecipeReader {
-    static let keys = [
-        "name", "version", "outputs", "base", "image", "packages", "layer", "layers", "user", "variant", "boot-test",
-        "vm",
-    ]
-    static let baseKeys = ["bootstrap", "image", "sha256"]
-    static let bootstrapKeys = ["distribution", "suite", "mirror"]
-    static let imageKeys = [
-        "size", "firmware", "hostname", "timezone", "locale", "kernel-arguments", "python", "grow", "network",
-    ]
-    static let packageKeys = ["recommends"]
-    static let layerKeys = ["type", "path", "name", "url", "branch_or_tag"]
+    static let keys =
+        RecipeSchema.top.names + [
+            "base", "image", "packages", "layer", "layers", "user", "variant", "boot-test", "vm",
+        ]
+    static let baseKeys = RecipeSchema.base.names
+    static let bootstrapKeys = RecipeSchema.bootstrap.names
+    static let imageKeys = RecipeSchema.image.names
+    static let packageKeys = RecipeSchema.packages.names
+    static let layerKeys = RecipeSchema.layer.names
 
     /// Distributions that mmdebstrap can install and that the bootstrap phase knows how to make boot.
     private static let distributions = ["debian"]

@@ -58,9 +58,7 @@ extension Recipe {
 }
 
 extension RecipeReader {
-    private static let variantKeys = [
-        "outputs", "base", "image", "packages", "layer", "layers", "user", "boot-test", "vm",
-    ]
+    private static let variantKeys = RecipeSchema.variant.names
 
     func variants(of image: ImageSettings) -> [String: Recipe.Variant] {
         guard let tables = root.table("variant") else { return [:] }

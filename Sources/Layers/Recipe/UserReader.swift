@@ -5,9 +5,7 @@ import Model
 import TOMLKit
 
 extension RecipeReader {
-    static let userKeys = [
-        "name", "uid", "group", "gid", "groups", "home", "shell", "comment", "password", "authorized-keys",
-    ]
+    static let userKeys = RecipeSchema.user.names
 
     /// What root has anyway.
     private static let fixedForRoot = ["uid", "group", "gid", "groups", "home"]
