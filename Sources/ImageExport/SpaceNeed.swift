@@ -42,13 +42,18 @@ struct SpaceNeed: Sendable {
 
     /// - Parameter folder: where the files go.
     /// - Throws: `no-space`, with figures.
-    func confirm(in folder: String) throws {
+    func confirm(in folder: String) throws { try Self.confirm([self], in: folder) }
+
+    /// The same for several that are made at the same time.
+    static func confirm(_ needs: [SpaceNeed], in folder: String) throws {
+        let bytes = needs.reduce(0) { $0 + $1.bytes }
         guard let free = Cache.freeSpace(at: folder), free < bytes else { return }
-        let upTo = form.isCompressed ? "at least" : "up to"
+        let upTo = needs.allSatisfy(\.form.isCompressed) ? "at least" : "up to"
+        let names = needs.map(\.form.format.rawValue).joined(separator: ", ")
         throw FlashlayerError(
             .noSpace,
-            "the \(form.format.rawValue) takes \(upTo) \(ByteSize.describe(bytes)), and the file system of \(folder) has "
-                + "\(ByteSize.describe(free)) left",
+            "\(names) \(needs.count == 1 ? "takes" : "take") \(upTo) \(ByteSize.describe(bytes)), "
+                + "and the file system of \(folder) has \(ByteSize.describe(free)) left",
             advice:
                 "free space there, or name another place; zeros that an image stores count, until they are made holes: "
                 + "fallocate --dig-holes IMAGE"

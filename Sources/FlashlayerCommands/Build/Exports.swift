@@ -35,10 +35,10 @@ struct Exports {
 
     var paths: [String] { forms.map(\.path) }
 
-    /// One after the other: each is read back while the next ones wait. What is there already is replaced.
+    /// What is there already is replaced.
     func make(of result: BuildResult, _ console: Console) async throws {
-        for (form, path) in forms {
-            let run = ExportRun(
+        let runs = forms.map { form, path in
+            ExportRun(
                 result.image,
                 to: path,
                 as: form,
@@ -46,9 +46,15 @@ struct Exports {
                 hardware: hardware,
                 imageDigest: result.imageDigest
             )
-            let reporter = ExportReporter(console, title: "\(form.format.rawValue): ")
-            let made = try await reporter.during { try await run.run(onProgress: $0) }
-            console.say(ExportReporter.line(made))
+        }
+        let width = forms.map(\.form.format.rawValue.count).max() ?? 0
+        let titles = forms.map { "\($0.form.format.rawValue.padding(to: width)) " }
+        let reporter = ExportReporter(console, titles: titles)
+        defer { console.clearStatus() }
+        try await ExportBatch(runs).run {
+            reporter.show($0, $1, $2, $3)
+        } onEnd: {
+            reporter.finish($0, $1)
         }
     }
 }

@@ -83,9 +83,13 @@ struct ExportCommand: Operation {
             wholeDigest: rawSha256
         )
         let reporter = ExportReporter(console)
-        let result = try await reporter.during { try await run.run(onProgress: $0) }
+        let result: ExportResult
+        do {
+            defer { console.clearStatus() }
+            result = try await run.run { reporter.show(0, $0, $1, $2) }
+        }
         if json { return Console.answer(try JSONText.of(ExportAnswer(result))) }
-        console.say(ExportReporter.line(result))
+        reporter.finish(0, result)
     }
 
     private var chosenFormat: ExportFormat {
