@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import FoundationEssentials
 import Model
 import Programs
 import TestSupport
@@ -92,6 +93,20 @@ struct ProofTests {
             let compare = ["compare", "-f", "raw", "-F", "qcow2", whole.image, whole.file("k.qcow2")]
             #expect(try await Program("qemu-img", debianPackage: "qemu-utils").outcome(compare).status == 0)
         }
+    }
+
+    @Test("a terminal shows how far it is, and standard output stays for the answer")
+    func terminal() async throws {
+        let folder = try ExportFolder(size: 1 << 20, data: [0..<4096])
+        // script(1) gives it a terminal; a pipe takes its standard output.
+        let shown = try await FlashlayerProgram.script(
+            "export folder=$1; script -qec '\"$flashlayer\" export \"$folder/k.raw\" \"$folder/k.vdi\" --json > \"$folder/answer\"' /dev/null",
+            arguments: [folder.folder.path]
+        )
+        #expect(shown.status == 0, "\(shown.output)")
+        #expect(shown.output.contains("write ") && shown.output.contains("verify ") && shown.output.contains("%"))
+        let answer = try String(contentsOfFile: folder.file("answer"), encoding: .utf8)
+        #expect(answer.hasPrefix("{") && answer.contains("\"imageDigest\""), "\(answer)")
     }
 
     @Test("an image of any format is read, and raw content that looks like another format stays what it is")
