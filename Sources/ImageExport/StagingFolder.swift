@@ -73,7 +73,14 @@ final class StagingFolder: Sendable {
             if unsafe fstat(descriptor, &held) == 0, unsafe lstat(path, &named) == 0, held.st_ino == named.st_ino,
                 held.st_dev == named.st_dev
             {
-                return descriptor
+                // Whose folder it is can put a link in its place at any time, in /tmp for one.
+                if held.st_uid == geteuid() { return descriptor }
+                close(descriptor)
+                throw FlashlayerError(
+                    .cannotCreate,
+                    "\(path) is there and another user's",
+                    advice: "move it away, or give the output another name"
+                )
             }
             close(descriptor)
         }

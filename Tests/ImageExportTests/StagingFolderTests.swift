@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import FoundationEssentials
+import Glibc
 import Model
 import TestSupport
 import Testing
@@ -52,6 +53,15 @@ struct StagingFolderTests {
         try folder.write(description("k-s001.vmdk", "../elsewhere", "/etc/passwd"), to: "k.vmdk")
         try make([])
         #expect(try names.contains("k-s001.vmdk"))
+    }
+
+    @Test("a folder of that name that is another user's is left alone", .enabled(if: geteuid() == 0, "needs root"))
+    func foreign() throws {
+        try folder.write("theirs", to: ".k.vmdk.part/file")
+        try #require(unsafe chown(folder.file(".k.vmdk.part"), 65534, 65534) == 0)
+        let error = #expect(throws: FlashlayerError.self) { try make(["k-11111111-s001.vmdk"]) }
+        #expect(error?.code == .cannotCreate)
+        #expect(FileManager.default.fileExists(atPath: folder.file(".k.vmdk.part/file")))
     }
 
     @Test("parts that a killed process had moved go with the next one, unless the output refers to them")
