@@ -64,22 +64,31 @@ enum RunningGuest {
         inside() {
             env -i --default-signal=INT PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root chroot /mnt "$@"
         }
-        tree() { # a line for each file; names with backslashes for what would break one
-            find "$1" -xdev -mindepth 1 ! -path "$1/tmp/*" ! -path "$1/run/*" ! -path "$1/dev/*" ! -path "$1/proc/*" \
-                -printf '%P\0' | LC_ALL=C sort -z |
-                while IFS= read -r -d '' path; do
-                    file=$1/$path
-                    facts=$(stat -c '%F %a %u %g' "$file")
-                    if [ -L "$file" ]; then
-                        facts="$facts $(readlink "$file" | base64 -w 0)"
-                    elif [ "$path" = etc/shadow ]; then
-                        # Less the day of the last change.
-                        facts="$facts $(cut -d : -f 1,2,4- "$file" | sha256sum | cut -c 1-64)"
-                    elif [ -f "$file" ]; then
-                        facts="$facts $(stat -c '%h %s' "$file") $(sha256sum < "$file" | cut -c 1-64)"
-                    fi
-                    printf '%q %s\n' "$path" "$facts"
-                done
+        tree() { # a line for each file: its name as in a URL, then all that it is, less its time and its SELinux label
+            python3 - "$1" <<'END'
+        import hashlib, os, stat, sys, urllib.parse
+        root = os.fsencode(sys.argv[1])
+        mounted = [os.path.join(root, name) for name in (b"dev", b"proc", b"run", b"tmp")]
+        def facts(path):
+            status = os.lstat(path)
+            names = sorted(os.listxattr(path, follow_symlinks=False))
+            kept = [(n, os.getxattr(path, n, follow_symlinks=False).hex()) for n in names if n != "security.selinux"]
+            text = [oct(status.st_mode), status.st_uid, status.st_gid, kept]
+            if stat.S_ISLNK(status.st_mode):
+                text.append(os.readlink(path).hex())
+            elif stat.S_ISREG(status.st_mode):
+                content = open(path, "rb").read()
+                if path == os.path.join(root, b"etc/shadow"):
+                    # Less the day of the last change.
+                    content = b"\n".join(b":".join(f[:2] + f[3:]) for f in (l.split(b":") for l in content.split(b"\n")))
+                text += [status.st_nlink, len(content), hashlib.sha256(content).hexdigest()]
+            return " ".join(map(str, text))
+        for folder, folders, files in os.walk(root):
+            folders[:] = [f for f in folders if os.path.join(folder, f) not in mounted]
+            for name in folders + files:
+                path = os.path.join(folder, name)
+                print(urllib.parse.quote(os.path.relpath(path, root)), facts(path))
+        END
         }
 
         """#
