@@ -12,6 +12,9 @@ import TestSupport
 import Testing
 
 extension BuildMatrixTests {
+    /// What lets the root grow at the first boot: a build does that to its disk, and Packer is given a machine.
+    private static let growth: Set = ["etc/fstab", "etc/repart.d", "etc/repart.d/50-root.conf"]
+
     @Test("Packer itself makes of the base what a build makes of it: the same packages, files and environment")
     func packer() async throws {
         let built = try await Fixture.shared.built()
@@ -51,7 +54,7 @@ extension BuildMatrixTests {
         #expect(ours.count > 10_000)
         let differing = Set(ours.keys).union(theirs.keys).filter { ours[$0] != theirs[$0] }
         #expect(
-            differing.isEmpty,
+            differing == Self.growth,
             "\(differing.sorted().map { "\($0): \(ours[$0] ?? "-") |\(theirs[$0] ?? "-")" })"
         )
         for list in ["packages", "environment"] {
