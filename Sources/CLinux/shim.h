@@ -105,6 +105,11 @@ static inline int flashlayer_rename_new(const char *from, const char *to) {
     extern int renameat2(int, const char *, int, const char *, unsigned);
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, 1);
 }
+/// Lets two names change places, in one step.
+static inline int flashlayer_rename_exchange(const char *one, const char *other) {
+    extern int renameat2(int, const char *, int, const char *, unsigned);
+    return renameat2(AT_FDCWD, one, AT_FDCWD, other, 2);
+}
 /// copy_file_range(2): copies within the kernel, or shares blocks where the file system can.
 static inline ssize_t flashlayer_copy_file_range(int from, off_t *offset, int to, off_t *position, size_t length) {
     extern ssize_t copy_file_range(int, off_t *, int, off_t *, size_t, unsigned);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import CLinux
 import Digests
 import FoundationEssentials
 import Glibc
@@ -38,8 +39,10 @@ final class ExportDraft {
         let destination = Path.absolute(path)
         guard destination != "/" else { throw FlashlayerError(.cannotCreate, "an export does not replace '/'") }
         self.destination = destination
-        folder = "\(Path.parent(of: destination))/.\(Path.name(of: destination)).part-\(getpid())"
+        let part = ".\(Path.name(of: destination)).part-"
+        folder = "\(Path.parent(of: destination))/\(part)\(getpid())"
         try Self.confirm(destination, replaces: replaces)
+        Self.removeLeftovers(named: part, in: Path.parent(of: destination))
         try Self.make(folder)
     }
 
@@ -171,18 +174,43 @@ final class ExportDraft {
         }
         Self.setTime(folder)
         try HostFile.flush(folder)
-        let old = "\(folder).old"
         var status = stat()
+        // In one step, so that whoever is killed at any moment leaves the old one or the new one.
         let isThere = unsafe lstat(destination, &status) == 0
-        guard unsafe !isThere || rename(destination, old) == 0 else { throw failure }
+        let result = unsafe isThere ? flashlayer_rename_exchange(folder, destination) : rename(folder, destination)
+        guard result == 0 else {
+            guard isThere, errno == EINVAL || errno == ENOSYS else { throw failure }
+            return try commitInSteps()
+        }
+        try? HostFile.flush(Path.parent(of: destination))
+        // The old one has the draft's name now, and goes with it.
+        isPutInPlace = !isThere
+    }
+
+    /// For a file system on which two names cannot change places.
+    private func commitInSteps() throws {
+        let old = "\(folder).old"
+        guard unsafe rename(destination, old) == 0 else { throw failure }
         guard unsafe rename(folder, destination) == 0 else {
             let error = failure
-            if isThere { _ = unsafe rename(old, destination) }
+            _ = unsafe rename(old, destination)
             throw error
         }
         isPutInPlace = true
         try? HostFile.flush(Path.parent(of: destination))
-        if isThere { try? FileManager.default.removeItem(atPath: old) }
+        try? FileManager.default.removeItem(atPath: old)
+    }
+
+    /// What processes left that were killed. An `.old` may be all that is left of an export: it stays.
+    private static func removeLeftovers(named prefix: String, in parent: String) {
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: parent)) ?? [] where name.hasPrefix(prefix) {
+            var status = stat()
+            let path = "\(parent)/\(name)"
+            guard let process = Int32(name.dropFirst(prefix.count)), kill(process, 0) != 0, errno == ESRCH,
+                unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid()
+            else { continue }
+            try? FileManager.default.removeItem(atPath: path)
+        }
     }
 
     private var failure: FlashlayerError {
@@ -229,15 +257,21 @@ final class ExportDraft {
         }
     }
 
-    /// The first file that the folder's own list does not name.
+    /// The first file that is not as an export has left it. Others keep lists of that name as well: one of ours has the
+    /// script or the template that an export is made for.
     private static func stranger(in path: String) -> String? {
         let list = FileManager.default.contents(atPath: "\(path)/\(sums)") ?? Data()
-        let known = Set(String(decoding: list, as: UTF8.self).split(separator: "\n").map { String($0.dropFirst(66)) })
+        let lines = String(decoding: list, as: UTF8.self).split(separator: "\n")
+        let known = Dictionary(lines.map { (String($0.dropFirst(66)), $0.prefix(64)) }, uniquingKeysWith: { $1 })
         guard let parts = try? FileManager.default.subpathsOfDirectory(atPath: path) else { return sums }
+        guard known["README.md"] != nil, known.keys.contains(where: { $0 == "install.sh" || $0.hasSuffix(".pkr.hcl") })
+        else { return parts.sorted().first }
         return parts.sorted().first { part in
             var status = stat()
             guard unsafe lstat("\(path)/\(part)", &status) == 0 else { return true }
-            return status.st_mode & S_IFMT != S_IFDIR && part != sums && !known.contains(part)
+            guard status.st_mode & S_IFMT != S_IFDIR, part != sums else { return false }
+            guard status.st_mode & S_IFMT == S_IFREG, let sum = known[part] else { return true }
+            return (try? SHA256.digest(ofFile: "\(path)/\(part)").hex) != String(sum)
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import CLinux
 package import Digests
 import DiskImages
 import Glibc
@@ -85,19 +86,27 @@ package struct ExportRun: Sendable {
     }
 
     private func confirm(_ source: any RandomAccessSource) throws {
-        var own = stat()
-        if unsafe stat(output, &own) == 0 {
-            for file in source.files {
-                var other = stat()
-                guard unsafe stat(file, &other) == 0, other.st_ino == own.st_ino, other.st_dev == own.st_dev else {
-                    continue
-                }
-                throw FlashlayerError(
-                    .cannotCreate,
-                    "\(output) is the image itself, or a part of it",
-                    advice: "name another file"
-                )
-            }
+        // With its parts, which go when it is replaced.
+        let folder = StagingFolder.parent(of: output)
+        for own in [output] + (VMDKDescriptor.extents(of: output) ?? []).map({ "\(folder)/\($0)" })
+        where source.files.contains(where: { Self.isSame($0, own) }) {
+            throw FlashlayerError(
+                .cannotCreate,
+                own == output
+                    ? "\(output) is the image itself, or a part of it"
+                    : "\(output) has \(own), which the image has as well",
+                advice: "name another file"
+            )
+        }
+        let isArchive = form.format == .ova || form.format == .vagrant
+        if isArchive, machineName.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+            // A manifest has a line for each file, and XML turns a tab into a space.
+            throw FlashlayerError(
+                .usage,
+                "the name of \(output.printable) has a tab, a line end or another control character, which no reader of "
+                    + "archives takes",
+                advice: "name another file"
+            )
         }
         // qemu-img would add zeros, and the result would be another image.
         guard source.size % 512 == 0 || form.format == .raw else {
@@ -115,6 +124,19 @@ package struct ExportRun: Sendable {
                 advice: "take vhdx instead"
             )
         }
+    }
+
+    private static func isSame(_ one: String, _ other: String) -> Bool {
+        var first = stat()
+        var second = stat()
+        guard unsafe stat(one, &first) == 0, unsafe stat(other, &second) == 0 else { return false }
+        return first.st_ino == second.st_ino && first.st_dev == second.st_dev
+    }
+
+    /// What others may do with the image.
+    private var imageMode: mode_t {
+        var status = stat()
+        return unsafe stat(image, &status) == 0 ? status.st_mode & 0o666 : 0o600
     }
 
     private static let largestVPC = 2040 * ByteSize.gibibyte
@@ -139,7 +161,8 @@ package struct ExportRun: Sendable {
         let disk =
             switch form.format {
             case .ova: Packaging.diskName(machineName)
-            case .vagrant: "box.img"
+            // Not as the archive around it, whatever that is called.
+            case .vagrant: ownName == "box.img" ? "box.img.disk" : "box.img"
             default: form.subformat == .twoGbMaxExtentSparse ? staging.uniqueName() : ownName
             }
         // What an archive holds has to have a name that fits: better known now than at the end.
@@ -160,11 +183,11 @@ package struct ExportRun: Sendable {
             )
             try await packaging.run { onProgress(.pack, $0, $1) }
             unsafe unlink(staging.file(disk))
-            try staging.putInPlace(ownName, parts: [], replaces: replaces)
+            try staging.putInPlace(ownName, parts: [], mode: imageMode, replaces: replaces)
         } else {
             parts = form.subformat == .twoGbMaxExtentSparse ? VMDKDescriptor.extents(of: staging.file(disk)) ?? [] : []
             try Task.checkCancellation()
-            try staging.putInPlace(disk, parts: parts, replaces: replaces)
+            try staging.putInPlace(disk, parts: parts, mode: imageMode, replaces: replaces)
         }
         let folder = staging.parent == "." ? "" : staging.parent == "/" ? "/" : "\(staging.parent)/"
         return ExportResult(

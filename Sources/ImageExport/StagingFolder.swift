@@ -21,8 +21,12 @@ final class StagingFolder: Sendable {
     private let name: String
     private let descriptor: Int32
 
-    /// Names of files beside the output that are of no use unless it refers to them, one a line.
-    private static let journal = "moved"
+    /// Names of files beside the output that are of no use unless it refers to them, one a line. No output in this folder
+    /// is called so: the name is longer than its own.
+    private var journal: String { file(".\(name).moved") }
+    /// The folder's own mark, which it has from its first moment: hardly anybody else sets the sticky bit.
+    private static let sticky: mode_t = 0o1000
+    private static let mode: mode_t = sticky | 0o700
 
     /// - Throws: `busy` while another process makes the same output; `cannot-create`, `not-permitted`, `no-space`.
     init(beside output: String) throws {
@@ -51,7 +55,7 @@ final class StagingFolder: Sendable {
 
     private static func hold(_ path: String, for output: String) throws -> Int32 {
         while true {
-            guard unsafe mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else {
                 throw FlashlayerError.system("write \(output)", .current, code: .cannotCreate)
             }
             let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -88,8 +92,12 @@ final class StagingFolder: Sendable {
 
     /// Removes what a process left that could not clean up.
     private func recover() throws {
-        removeUnreferenced()
-        for name in try names() { unsafe unlink(file(name)) }
+        var status = stat()
+        let isOurs = unsafe fstat(descriptor, &status) == 0 && status.st_mode & Self.sticky != 0
+        if isOurs {
+            removeUnreferenced()
+            for name in try names() { unsafe unlink(file(name)) }
+        }
         guard try names().isEmpty else {
             throw FlashlayerError(
                 .cannotCreate,
@@ -121,18 +129,22 @@ final class StagingFolder: Sendable {
     /// - Parameters:
     ///   - name: of the file in the folder; the output is called so, too, or differently.
     ///   - parts: further files of the folder, which the first refers to by their names; they keep them.
-    ///   - replaces: an output that is there may be replaced.
+    ///   - mode: what may be done with the image: nobody may do more with a new output.
+    ///   - replaces: an output that is there may be replaced; the new one has its owner and mode.
     /// - Throws: `cannot-create`, `no-space`. The output is then what it was.
-    func putInPlace(_ name: String, parts: [String], replaces: Bool) throws {
+    func putInPlace(_ name: String, parts: [String], mode: mode_t = 0o666, replaces: Bool) throws {
+        var before = stat()
+        let isThere = unsafe lstat(output, &before) == 0 && before.st_mode & S_IFMT == S_IFREG
         for file in [name] + parts {
             OutputOwner.adopt(self.file(file))
+            try restrict(self.file(file), to: mode, asWas: isThere ? before : nil)
             try HostFile.flush(self.file(file))
         }
         // What the one before refers to is of no use once it is replaced, if nobody else can have named it so.
         let old = (VMDKDescriptor.extents(of: output) ?? []).filter(isPart)
         if !parts.isEmpty || !old.isEmpty {
-            try HostFile.write((parts + old).map { $0 + "\n" }.joined(), to: file(Self.journal))
-            try HostFile.flush(file(Self.journal))
+            try HostFile.write((parts + old).map { $0 + "\n" }.joined(), to: journal)
+            try HostFile.flush(journal)
             try HostFile.flush(path)
         }
         for part in parts {
@@ -142,6 +154,17 @@ final class StagingFolder: Sendable {
         try move(name, replaces: replaces)
         try HostFile.flush(parent)
         removeUnreferenced()
+    }
+
+    private func restrict(_ path: String, to mode: mode_t, asWas before: stat?) throws {
+        var own = stat()
+        guard unsafe stat(path, &own) == 0 else { throw failure }
+        // Who is not root keeps the file as his own.
+        if let before, before.st_uid != own.st_uid || before.st_gid != own.st_gid {
+            _ = unsafe chown(path, before.st_uid, before.st_gid)
+        }
+        let allowed = before.map { $0.st_mode & 0o777 } ?? own.st_mode & mode & 0o777
+        guard unsafe chmod(path, allowed) == 0 else { throw failure }
     }
 
     private func move(_ name: String, replaces: Bool) throws {
@@ -195,7 +218,7 @@ final class StagingFolder: Sendable {
 
     /// Those in the journal that the output, as it is now, does not refer to.
     private func removeUnreferenced() {
-        guard let data = FileManager.default.contents(atPath: file(Self.journal)) else { return }
+        guard let data = FileManager.default.contents(atPath: journal) else { return }
         let used = Set(VMDKDescriptor.extents(of: output) ?? [])
         for part in String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init)
         where isPart(part) && !used.contains(part) {

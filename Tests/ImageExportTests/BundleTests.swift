@@ -45,6 +45,36 @@ struct BundleTests {
         try await Program("shellcheck", debianPackage: "shellcheck").run(["--shell=sh", "--severity=error"] + files)
     }
 
+    @Test("--force replaces an export as it was left, and nothing else that has a list of sums")
+    func replaced() async throws {
+        let folder = try TemporaryFolder()
+        let plan = try ExportProject.plan(in: folder)
+        let place = folder.file("there")
+        let first = try await ScriptBundle(plan).write(to: place, replaces: false)
+        // What a killed process has left goes with the next one; another process's is left alone.
+        try folder.write("x", to: ".there.part-2000000000/file")
+        try folder.write("x", to: ".there.part-1/file")
+        let second = try await ScriptBundle(plan).write(to: place, replaces: true)
+        #expect(first.files == second.files)
+        let left = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasPrefix(".there") }
+        #expect(left == [".there.part-1"])
+
+        try folder.write("edited\n", to: "there/README.md")
+        await #expect(throws: FlashlayerError.self) {
+            _ = try await ScriptBundle(plan).write(to: place, replaces: true)
+        }
+        #expect(try Self.text(folder.file("there/README.md")) == "edited\n")
+
+        try folder.write("precious", to: "downloads/debian.iso")
+        try await Program("bash", debianPackage: "bash").run([
+            "-c", "cd \"$1\" && sha256sum debian.iso > SHA256SUMS", "bash", folder.file("downloads"),
+        ])
+        await #expect(throws: FlashlayerError.self) {
+            _ = try await ScriptBundle(plan).write(to: folder.file("downloads"), replaces: true)
+        }
+        #expect(try Self.text(folder.file("downloads/debian.iso")) == "precious")
+    }
+
     @Test("the same project gives the same bytes, modes and times, and another digest where something differs")
     func deterministic() async throws {
         let folder = try TemporaryFolder()

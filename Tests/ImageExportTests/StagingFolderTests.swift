@@ -64,6 +64,25 @@ struct StagingFolderTests {
         #expect(FileManager.default.fileExists(atPath: folder.file(".k.vmdk.part/file")))
     }
 
+    @Test("a folder of that name that somebody has made is left alone, with what is in it")
+    func alien() throws {
+        try folder.write("precious", to: ".k.vmdk.part/thesis")
+        let error = #expect(throws: FlashlayerError.self) { try make(["k-11111111-s001.vmdk"]) }
+        #expect(error?.code == .cannotCreate)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file(".k.vmdk.part")) == ["thesis"])
+    }
+
+    @Test("an output has the mode and the owner of what it takes the place of")
+    func modes() throws {
+        try folder.write("old", to: "k.vmdk", mode: 0o600)
+        if geteuid() == 0 { try #require(unsafe chown(output, 1000, 1000) == 0) }
+        try make([])
+        var status = stat()
+        try #require(unsafe stat(output, &status) == 0)
+        #expect(status.st_mode & 0o777 == 0o600)
+        #expect(geteuid() != 0 || (status.st_uid == 1000 && status.st_gid == 1000))
+    }
+
     @Test("parts that a killed process had moved go with the next one, unless the output refers to them")
     func recovered() throws {
         try folder.write(description("k-11111111-s001.vmdk"), to: "k.vmdk")
@@ -73,8 +92,9 @@ struct StagingFolderTests {
         try folder.write("x", to: ".k.vmdk.part/k-22222222.vmdk")
         try folder.write(
             "k-11111111-s001.vmdk\nk-22222222-s001.vmdk\nprecious\n../\(folder.path.split(separator: "/").last ?? "")\n",
-            to: ".k.vmdk.part/moved"
+            to: ".k.vmdk.part/.k.vmdk.moved"
         )
+        try #require(unsafe chmod(folder.file(".k.vmdk.part"), 0o1700) == 0)
         let staging = try StagingFolder(beside: output)
         #expect(
             try names == [
