@@ -16,6 +16,16 @@ package struct ImageDigest: Hashable, Sendable {
         digest = hash.finish()
     }
 
+    /// The same for a list that is not at hand as such: a disk of many terabytes has millions of chunks, and asking a
+    /// sequence of another module for each takes longer than hashing it.
+    ///
+    /// - Parameter chunk: the digest of the chunk of that index.
+    package init(count: Int, of chunk: (_ index: Int) throws -> Digest) throws {
+        var hash = try SHA256()
+        for index in 0..<count { hash.update(try chunk(index)) }
+        digest = hash.finish()
+    }
+
     package init?(_ text: some StringProtocol) {
         guard text.hasPrefix(Self.prefix), let digest = Digest(hex: text.dropFirst(Self.prefix.count)) else {
             return nil

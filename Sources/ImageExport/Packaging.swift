@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
+import CLinux
 import Digests
 import Glibc
 import Layers

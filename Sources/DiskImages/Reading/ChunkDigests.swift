@@ -59,6 +59,20 @@ package struct ChunkDigestList: Sendable {
         isKnown.indices.contains(index) && isKnown[index] ? data[index] ?? wholeZeros : nil
     }
 
+    /// Of the image whose chunks these are.
+    ///
+    /// - Throws: `fault` where the digest of a chunk is not known.
+    package var imageDigest: ImageDigest {
+        get throws {
+            try ImageDigest(count: isKnown.count) { index in
+                guard let digest = self[index] else {
+                    throw FlashlayerError(.fault, "a chunk of the image was not hashed")
+                }
+                return digest
+            }
+        }
+    }
+
     package var all: some Sequence<Digest> { isKnown.indices.lazy.compactMap { self[$0] } }
 
     /// Whether it has a digest for every chunk of an image of so many bytes, and for no other.

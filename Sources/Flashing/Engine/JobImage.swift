@@ -85,7 +85,7 @@ final class JobImage: Sendable {
     /// - Returns: nil where nobody had it hashed.
     /// - Throws: `fault` unless every chunk was hashed.
     func imageDigest(size: UInt64) throws -> ImageDigest? {
-        try digests.map { try ImageDigest(chunks: try $0.finish(imageSize: size).all) }
+        try digests.map { try $0.finish(imageSize: size).imageDigest }
     }
 
     /// Compares what was read of the image with its block map. A map of another make is held to by `MapCheck`.

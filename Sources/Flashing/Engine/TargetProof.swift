@@ -32,7 +32,7 @@ extension TargetRun {
             result.chunksRepaired = try repair(outcome.mismatches, pass, written, digests, &result)
             result.verifySeconds = start.elapsed
         }
-        if let digests { result.imageDigest = try ImageDigest(chunks: digests.all) }
+        if let digests { result.imageDigest = try digests.imageDigest }
     }
 
     func verifyPass(_ target: OpenTarget, ends: VerifyPass.Ends) -> VerifyPass {

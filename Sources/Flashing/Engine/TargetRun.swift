@@ -300,7 +300,7 @@ struct TargetRun: Sendable {
             let pass = verifyPass(target, ends: .apart(written.ends))
             let outcome = try pass.run(.digests(trusted, imageSize: written.imageSize))
             if let first = outcome.mismatches.first { throw image.mismatch(at: first.offset) }
-            result.imageDigest = try ImageDigest(chunks: trusted.all)
+            result.imageDigest = try trusted.imageDigest
         } else {
             result.imageDigest = try image.imageDigest(size: written.imageSize)
         }

@@ -71,7 +71,7 @@ struct InstallScript {
 
         Exit status: 0 done, 64 wrong command line, 65 a package or a script failed, or this bundle is damaged, 69 this
         machine lacks what is needed, 73 a file cannot be written, 75 another install.sh runs, 77 not root, 78 the recipe
-        does not fit this machine, 130 and 143 interrupted.
+        does not fit this machine, 130, 141 and 143 interrupted.
         END
         }
 
@@ -115,7 +115,7 @@ struct InstallScript {
         }
         # A program that runs is in a session of its own: all of it is ended, then this.
         stop() { # STATUS
-            trap '' INT TERM HUP
+            trap '' INT TERM HUP PIPE
             if [ -n "$child" ]; then
                 kill -TERM "-$child" 2> /dev/null || :
                 tenths=100
@@ -150,7 +150,7 @@ struct InstallScript {
                     exit 0
                     ;;
                 --part | --log | --secret)
-                    [ $# -ge 2 ] || fail 64 usage "$1 needs a value: 'sh install.sh --help' says more"
+                    [ -n "${2-}" ] || fail 64 usage "$1 needs a value: 'sh install.sh --help' says more"
                     case $1 in
                         --part) chosen="${chosen:+$chosen }$2" ;;
                         --log) log=$2 ;;
@@ -282,6 +282,8 @@ struct InstallScript {
             set -- env -i \
         STANDARD "$@"
             [ "$network" = yes ] || set -- unshare --net -- "$@"
+            # Another file each time: what an earlier program left running may still print into its own.
+            rm -f -- "$work/output"
             : > "$work/output"
             # A session of its own, so that the end of this one is not the end of half of it.
             (
@@ -341,17 +343,21 @@ struct InstallScript {
         trap tidy EXIT
         trap 'stop 130' INT
         trap 'stop 143' TERM HUP
+        # What leaves through a pipe may find nobody there any more, such as a connection that was lost.
+        trap 'stop 141' PIPE
+        # In shells of their own: where a file cannot be opened, this one would end without a word.
         {
-            mkdir -p -- "$state" && chmod 755 "$root" "$root/done" "$state" && : >> "$root/lock" && exec 9> "$root/lock"
+            mkdir -p -- "$state" && chmod 755 "$root" "$root/done" "$state" && (: >> "$root/lock")
         } || fail 73 cannot-create "$state cannot be written"
+        exec 9> "$root/lock"
         flock -n 9 || fail 75 busy "another install.sh runs on this machine"
-        { : >> "$log"; } 2> /dev/null || fail 73 cannot-create "the log $log cannot be written"
+        (: >> "$log") 2> /dev/null || fail 73 cannot-create "the log $log cannot be written"
         exec 8>> "$log"
         logging=yes
         printf -- '-- %s: %s %s:%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$name" "$version" "$due" >&8
 
         # Whoever was killed could not tidy up.
-        rm -rf -- "$root"/work.*
+        rm -rf -- "$root"/work.* /run/flashlayer-secrets.*
         [ ! -L $scratch ] || rm -f $scratch
         work=$(mktemp -d "$root/work.XXXXXX") || fail 73 cannot-create "$root cannot be written"
         ln -s -- "$work" $scratch 2> /dev/null || fail 75 busy "$scratch is there already: another program uses it"
