@@ -61,7 +61,8 @@ struct DebianPackageTests {
         // Its mounts go with the namespace, whatever becomes of the script.
         let outcome = try await Program("unshare", debianPackage: "util-linux").outcome(
             [
-                "--mount", "--propagation", "private", "bash", "-euc", Self.script, "bash", folder.file("root"),
+                "--mount", "--propagation", "private", "bash", "-euc", PrivateMounts.forgetOthers + Self.script, "bash",
+                folder.file("root"),
                 try #require(packages["flashlayer"]), try #require(packages["flashlayer-builder"]),
             ]
         )

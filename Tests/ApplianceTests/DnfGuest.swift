@@ -43,7 +43,8 @@ struct DnfGuest: Sendable {
             try await Program("rm", debianPackage: "coreutils").run(["-rf", "--one-file-system", "--", unfinished])
             // Its mounts go with the namespace, whatever becomes of the script.
             try await Program("unshare", debianPackage: "util-linux").run([
-                "--mount", "--propagation", "private", "bash", "-euc", generator, "bash", unfinished,
+                "--mount", "--propagation", "private", "bash", "-euc", PrivateMounts.forgetOthers + generator, "bash",
+                unfinished,
             ])
             guard unsafe rename(unfinished, folder) == 0 else {
                 throw FlashlayerError.system("put the guest into \(folder)", .current, code: .cannotCreate)
@@ -217,7 +218,8 @@ struct DnfMachine {
             }
         }
         return try await Program("unshare", debianPackage: "util-linux").outcome([
-            "--mount", "--propagation", "private", "bash", "-euc", lines.joined(separator: "\n"),
+            "--mount", "--propagation", "private", "bash", "-euc",
+            PrivateMounts.forgetOthers + lines.joined(separator: "\n"),
         ])
     }
 

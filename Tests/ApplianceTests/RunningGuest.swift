@@ -34,7 +34,7 @@ enum RunningGuest {
         try await Program("unshare", debianPackage: "util-linux").outcome(
             [
                 "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--", "bash",
-                "-euo", "pipefail", "-c", start + script, "bash", disk,
+                "-euo", "pipefail", "-c", PrivateMounts.forgetOthers + start + script, "bash", disk,
             ] + arguments
         )
     }

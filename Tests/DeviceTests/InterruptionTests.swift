@@ -132,13 +132,21 @@ struct InterruptionTests {
         defer { loop.close() }
         let outcome = try await FlashlayerProgram.script(
             #"""
-            flock "$2" sleep 3 &
-            sleep 0.5
-            "$flashlayer" write "$1" "$2" --allow virtual --yes --json &
+            flock --no-fork "$2" sleep 120 &
+            holder=$!
+            while flock --nonblock "$2" true; do sleep 0.05; done
+            out=$(mktemp)
+            "$flashlayer" write "$1" "$2" --allow virtual --yes --json > "$out" &
             pid=$!
-            sleep 1
+            until grep -q '"phase":"probe"' "$out"; do sleep 0.05; done
+            sleep 0.5
             kill -s INT $pid
             wait $pid
+            status=$?
+            kill $holder
+            cat "$out"
+            rm -f "$out"
+            exit $status
             """#,
             arguments: [image, loop.path]
         )
