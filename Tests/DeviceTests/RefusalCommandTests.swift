@@ -95,7 +95,7 @@ struct RefusalCommandTests {
         let point = try TemporaryFolder()
         try await run("mount", "-o", "ro,noload", device, point.path)
         // Unmounted before the folder is removed, whatever comes.
-        defer { unsafe umount(point.path) }
+        defer { MountPoint.clear(point.path) }
         try await body(point.path)
     }
 

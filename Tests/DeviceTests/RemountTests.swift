@@ -20,7 +20,7 @@ extension RefusalTests.UnmountTests {
         try FileManager.default.createDirectory(atPath: whole + "/sub", withIntermediateDirectories: true)
         try await run("mount", "--bind", whole + "/sub", folder)
         try await run("mount", "-o", "remount,bind,ro", folder)
-        defer { for path in [folder, whole] { unsafe umount(path) } }
+        defer { MountPoint.clear(folder, whole) }
         let before = try mounts(of: loop)
         let holder = unsafe open(whole + "/held", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         let outcome = try await write(loop, "--unmount", "--json")
@@ -43,7 +43,7 @@ extension RefusalTests.UnmountTests {
         // The other partition lies on the folder, and then over what the folder was taken from.
         try await run("mount", "\(loop.path)p1", folder + "/top")
         try await run("mount", "\(loop.path)p1", whole + "/sub")
-        defer { for path in [whole + "/sub", folder + "/top", folder, whole] { unsafe umount(path) } }
+        defer { MountPoint.clear(whole + "/sub", folder + "/top", folder, whole) }
         let before = try mounts(of: loop)
         let unmounting = Unmounting(of: loop.path, executable: try FlashlayerProgram.path)
         let steps = try Inventory().disk(at: loop.path).unmounting
@@ -105,7 +105,7 @@ extension RefusalTests.UnmountTests {
         try await run("sync")
         try await run("cp", "--sparse=always", loop.path, copy)
         try await run("mount", "-o", "ro,noload", "\(loop.path)p2", place)
-        defer { unsafe umount(place) }
+        defer { MountPoint.clear(place) }
         let before = try mounts(of: loop)
         let outcome = try await write(loop, "--unmount", "--json", "--only-changed", image: copy)
         #expect(outcome.status == 0, "\(outcome.errors)")
@@ -120,7 +120,7 @@ extension RefusalTests.UnmountTests {
         defer { loop.close() }
         let place = try place("one")
         try await run("mount", "\(loop.path)p2", place)
-        defer { unsafe umount(place) }
+        defer { MountPoint.clear(place) }
         let before = try mounts(of: loop)
         let real = try FlashlayerProgram.path
         // Unmounts and never says so.

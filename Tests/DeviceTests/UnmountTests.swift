@@ -84,7 +84,7 @@ extension RefusalTests {
             try FileManager.default.createDirectory(atPath: place + "/sub", withIntermediateDirectories: true)
             try await run("mount", "--bind", place + "/sub", other)
             try await run("mount", "--bind", place, place + "/sub")
-            defer { for path in [place + "/sub", other, place] { unsafe umount(path) } }
+            defer { MountPoint.clear(place + "/sub", other, place) }
 
             let refused = try await write(loop)
             #expect(refused.status == 77)
@@ -110,7 +110,7 @@ extension RefusalTests {
             // The one that is unmounted first is the free one.
             try await run("mount", "\(loop.path)p2", second)
             try await run("mount", "-o", "ro,nosuid,noatime", "\(loop.path)p1", first)
-            defer { for path in [first, second] { unsafe umount(path) } }
+            defer { MountPoint.clear(first, second) }
             let before = try mounts(of: loop)
 
             let holder = unsafe open(second + "/held", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -148,7 +148,7 @@ extension RefusalTests {
             defer { loop.close() }
             let place = try place("one")
             try await run("mount", "-o", "noexec,strictatime,nosymfollow", "\(loop.path)p2", place)
-            defer { unsafe umount(place) }
+            defer { MountPoint.clear(place) }
             let before = try mounts(of: loop)
 
             // Swap on the other partition keeps the disk, as the second judgement finds; the first one found it, too.
@@ -168,7 +168,7 @@ extension RefusalTests {
             defer { loop.close() }
             let place = try place("one")
             try await run("mount", "\(loop.path)p2", place)
-            defer { unsafe umount(place) }
+            defer { MountPoint.clear(place) }
             try FileManager.default.copyItem(atPath: image, toPath: place + "/image.raw")
             let link = folder.file("link.raw")
             try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: place + "/image.raw")

@@ -359,6 +359,7 @@ struct InstallScript {
         # Whoever was killed could not tidy up.
         rm -rf -- "$root"/work.* /run/flashlayer-secrets.*
         [ ! -L $scratch ] || rm -f $scratch
+        # mktemp puts letters in the place of the Xs, here and below: nobody else can have the folder.
         work=$(mktemp -d "$root/work.XXXXXX") || fail 73 cannot-create "$root cannot be written"
         ln -s -- "$work" $scratch 2> /dev/null || fail 75 busy "$scratch is there already: another program uses it"
         mkdir -p "$work/downloads"
