@@ -135,8 +135,8 @@ let tests: [Target] = [
     .testTarget(
         name: "ApplianceTests",
         dependencies: [
-            "Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport", "flashlayer",
-            "flashlayer-builder", "CLinux",
+            "Appliance", "Digests", "ImageBuilder", "Layers", "Model", "Programs", "Resolution", "TestSupport",
+            "flashlayer", "flashlayer-builder", "CLinux",
         ]
     ),
     .testTarget(

@@ -12,7 +12,8 @@ struct Inspection {
     /// - Throws: `bad-image` when there is not exactly one Linux system on the disk, `unavailable` for what cannot be
     ///   built on: encrypted disks and other architectures.
     func facts() throws -> GuestFacts {
-        let roots = try unsafe guest.strings { unsafe guestfs_inspect_os($0) }
+        let names = try DiskNames(of: guest)
+        let roots = try unsafe guest.strings { unsafe guestfs_inspect_os($0) }.map(names.canonical)
         guard let root = roots.first else { throw try nothingFound() }
         guard roots.count == 1 else {
             throw FlashlayerError(
@@ -49,16 +50,16 @@ struct Inspection {
             architecture: architecture,
             packageFormat: try unsafe guest.string { unsafe guestfs_inspect_get_package_format($0, root) },
             packageManager: try unsafe guest.string { unsafe guestfs_inspect_get_package_management($0, root) },
-            mounts: try mounts(of: root)
+            mounts: try mounts(of: root, names)
         )
     }
 
     /// `/` first, then by depth, as they have to be mounted. A swap or a file system that fstab names and the disk lacks
     /// is not among them.
-    private func mounts(of root: String) throws -> [GuestFacts.Mount] {
+    private func mounts(of root: String, _ names: DiskNames) throws -> [GuestFacts.Mount] {
         let pairs = try unsafe guest.strings { unsafe guestfs_inspect_get_mountpoints($0, root) }
         let mounts = stride(from: 0, to: pairs.count - 1, by: 2).map {
-            GuestFacts.Mount(device: pairs[$0 + 1], path: pairs[$0])
+            GuestFacts.Mount(device: names.canonical(pairs[$0 + 1]), path: pairs[$0])
         }
         return mounts.sorted { ($0.path.count, $0.path) < ($1.path.count, $1.path) }
     }

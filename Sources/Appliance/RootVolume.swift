@@ -32,7 +32,7 @@ struct RootVolume {
             throw Obstacle(text: "is not mounted")
         }
         self.mountable = mountable
-        device = try unsafe guest.string { unsafe guestfs_mountable_device($0, mountable) }
+        device = try DiskNames(of: guest).device(of: mountable, in: guest)
         let device = device
         if try unsafe guest.ask({ unsafe guestfs_is_lv($0, device) }) {
             // /dev/GROUP/VOLUME, however it was named.

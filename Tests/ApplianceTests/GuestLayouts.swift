@@ -69,7 +69,7 @@ struct GuestLayouts {
         mkdir-p /srv
         mount /dev/guests/srv /srv
         \(fstab("/ ext4", "/boot ext4", "/srv ext4"))
-        command "grub-install --target=i386-pc /dev/sdb"
+        sh "grub-install --target=i386-pc /dev/$(lsblk -no pkname $(findmnt -no SOURCE /boot))"
         umount-all
 
         """

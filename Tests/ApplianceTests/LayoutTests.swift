@@ -61,7 +61,7 @@ extension BuildMatrixTests {
         let (result, warnings) = try await build(
             upon: base,
             """
-            findmnt -no FSTYPE,SOURCE /boot | grep '^ext4 */dev/sd[ab]1$'
+            findmnt -no FSTYPE,SOURCE /boot | grep '^ext4 */dev/sd[a-c]1$'
             findmnt -no SOURCE / | grep root && findmnt -no SOURCE /srv | grep srv
             test "$(findmnt -bno SIZE / | tr -d ' ')" -gt 2500000000
             grep console=ttyS0 /boot/grub/grub.cfg > /etc/looked
