@@ -22,7 +22,7 @@ package struct ExportedFile: Codable, Sendable, Equatable {
 /// committed leaves nothing.
 ///
 /// Nothing in it is left to chance: the same content gives the same files, with the same modes and times.
-final class ExportDraft {
+package final class ExportDraft {
     static let sums = "SHA256SUMS"
 
     /// Where it will be.
@@ -217,8 +217,11 @@ final class ExportDraft {
         .system("write \(destination.printable)", .current, code: .cannotCreate)
     }
 
-    /// A slip of the finger may name a home.
-    private static func confirm(_ path: String, replaces: Bool) throws {
+    /// Whether an export may be put there. A slip of the finger may name a home.
+    ///
+    /// - Parameter replaces: an earlier export that is there may be replaced, and nothing else.
+    /// - Throws: `cannot-create`, `not-permitted`.
+    package static func confirm(_ path: String, replaces: Bool) throws {
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else {
             let parent = Path.parent(of: path)

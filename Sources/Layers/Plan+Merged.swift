@@ -85,6 +85,7 @@ extension Plan {
         let always = ["qcow2", "bmap", "json", "spdx.json", "log"].map { "\(outputName).\($0)" }
         return always
             + exports.compactMap(\.format.endings.first).map { outputName + $0 }.filter { !always.contains($0) }
+            + layerExports.map { outputName + $0.ending }
     }
 
     /// What the files of the image are called, less their endings: `kiosk`, or `kiosk-lab` for the variant `lab`.

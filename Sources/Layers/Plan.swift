@@ -26,6 +26,7 @@ package struct Plan: Codable, Sendable, Equatable {
     package var bootTest: BootTestSettings
     /// What a build of everything leaves beside the image.
     package var exports: [ExportForm]
+    package var layerExports: [LayerExport]
     package var hardware: VirtualHardware
 
     private var merge = MergeOnce()
@@ -42,9 +43,11 @@ package struct Plan: Codable, Sendable, Equatable {
         arguments: [Layer.Variable] = [],
         bootTest: BootTestSettings = BootTestSettings(),
         exports: [ExportForm] = [],
+        layerExports: [LayerExport] = [],
         hardware: VirtualHardware = VirtualHardware()
     ) {
         self.exports = exports
+        self.layerExports = layerExports
         self.hardware = hardware
         self.bootTest = bootTest
         self.name = name

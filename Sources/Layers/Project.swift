@@ -85,7 +85,8 @@ extension Plan {
             layers: layers,
             users: recipe.users,
             bootTest: recipe.bootTest,
-            exports: recipe.outputs,
+            exports: recipe.outputs.images,
+            layerExports: recipe.outputs.layers,
             hardware: recipe.hardware
         )
     }

@@ -19,7 +19,7 @@ struct ExportBuildTests {
         let built = try await Fixture.shared.built()
         // The same project, of which nothing is to be built any more.
         let recipe = try String(contentsOfFile: built.folder.file("flashlayer.toml"), encoding: .utf8)
-        let outputs = "outputs = [\"raw\", \"qcow2\", \"vdi\", \"vmdk\", \"vhdx\", \"ova\"]\n"
+        let outputs = "outputs = [\"raw\", \"qcow2\", \"vdi\", \"vmdk\", \"vhdx\", \"ova\", \"packer\", \"script\"]\n"
         try built.folder.write(outputs + recipe + "\n[vm]\ncpus = 2\n", to: "everything.toml")
         let outcome = try await FlashlayerProgram.run([
             "build", built.folder.file("everything.toml"), "--all", "-o", built.folder.file("all/all.qcow2"),
@@ -35,7 +35,8 @@ struct ExportBuildTests {
         ])
         #expect(done.status == 0, "\(done.errors)")
         let paths = ["qcow2", "raw", "vdi", "vmdk", "vhdx", "ova"].map { built.folder.file("all/all.\($0)") }
-        #expect(done.output.split(separator: "\n").map(String.init) == paths)
+        let folders = ["packer", "script"].map { built.folder.file("all/all-\($0)") }
+        #expect(done.output.split(separator: "\n").map(String.init) == paths + folders)
         #expect(!done.errors.contains("to do"), "all of it comes from the cache: \(done.errors)")
 
         let digest = try await Program("python3", debianPackage: "python3").run([
@@ -50,6 +51,19 @@ struct ExportBuildTests {
             let found = try await judge.run([script, "dissect", format, path])
             #expect(found == "\(built.result.size) \(built.result.rawSha256.hex)\n", "\(format)")
         }
+        // The layers as a shell script and as a template, which other tests run.
+        for folder in folders {
+            let sums = try await Program("sha256sum", debianPackage: "coreutils").outcome(
+                ["--check", "--strict", "SHA256SUMS"],
+                workingDirectory: folder
+            )
+            #expect(sums.status == 0, "\(sums.output)\(sums.errors)")
+        }
+        try await Program("sh", debianPackage: "dash").run(["-n", "\(folders[1])/install.sh"])
+        let template = try FileManager.default.contentsOfDirectory(atPath: folders[0]).filter {
+            $0.hasSuffix(".pkr.hcl")
+        }
+        #expect(template.sorted() == ["plugins.pkr.hcl", "tested.pkr.hcl"])
         try await boot(Self.formats.map { ($0, built.folder.file("all/all.\($0)")) }, built.folder)
     }
 

@@ -73,7 +73,7 @@ struct InstallTests {
             $0.trimmingPrefix { $0 == " " }
         }
         let recipe = try Recipe(text: lines.joined(separator: "\n"), file: "flashlayer.toml")
-        #expect(recipe.layers.count == 2 && recipe.users.count == 1 && recipe.outputs.count == 2)
+        #expect(recipe.layers.count == 2 && recipe.users.count == 1 && recipe.outputs.images.count == 2)
     }
 
     @Test("there is a manual page for every command, and neither man nor mandoc finds fault with one")

@@ -15,7 +15,7 @@ struct ExportSettingsTests {
     func read() throws {
         let recipe = try recipe(
             """
-            outputs = ["raw", "vmdk:streamOptimized", "vpc:fixed", "ova"]
+            outputs = ["raw", "vmdk:streamOptimized", "vpc:fixed", "ova", "script", "packer"]
             [vm]
             cpus = 4
             memory = "1536M"
@@ -27,8 +27,9 @@ struct ExportSettingsTests {
             vendor = "Example"
             """
         )
-        #expect(recipe.outputs.map(\.format) == [.raw, .vmdk, .vpc, .ova])
-        #expect(recipe.outputs.map(\.subformat) == [nil, .streamOptimized, .fixed, nil])
+        #expect(recipe.outputs.images.map(\.format) == [.raw, .vmdk, .vpc, .ova])
+        #expect(recipe.outputs.images.map(\.subformat) == [nil, .streamOptimized, .fixed, nil])
+        #expect(recipe.outputs.layers == [.script, .packer])
         let hardware = recipe.imageHardware
         #expect(hardware.cpus == 4 && hardware.memory == 1536 << 20 && hardware.firmware == .uefi)
         #expect(hardware.diskController == .pvscsi && hardware.nic == .vmxnet3 && hardware.hardwareVersion == 17)
@@ -37,7 +38,7 @@ struct ExportSettingsTests {
 
     @Test("without a word, the machine is named after the recipe, and starts as the image does")
     func defaults() throws {
-        #expect(try recipe("").outputs.isEmpty)
+        #expect(try recipe("").outputs.images.isEmpty)
         #expect(try recipe("").imageHardware.product == "kiosk")
         #expect(try recipe("").imageHardware.firmware == .bios)
         #expect(try recipe("[image]\nfirmware = [\"uefi\"]").imageHardware.firmware == .uefi)
@@ -50,7 +51,7 @@ struct ExportSettingsTests {
             try recipe(
                 """
                 outputs = ["vdi", "floppy",
-                    "vdi:fixed", "raw:dynamic"]
+                    "vdi:fixed", "raw:dynamic", "script", "script"]
                 [vm]
                 cpus = 0
                 memory = "1000001"
@@ -63,8 +64,9 @@ struct ExportSettingsTests {
         }
         #expect(error?.code == .badRecipe)
         for text in [
-            "9 faults", "flashlayer.toml:3: each string of 'outputs' is a format",
+            "10 faults", "flashlayer.toml:3: each string of 'outputs' is a format",
             "flashlayer.toml:4: 'outputs' names the format \"vdi\" twice",
+            "flashlayer.toml:4: 'outputs' names \"script\" twice",
             "flashlayer.toml:4: each string of 'outputs' is a format", "flashlayer.toml:6: 'cpus' must be a number",
             "flashlayer.toml:7: 'memory' must be a multiple of 4 MiB", "flashlayer.toml:8: 'nic' must be one of",
             "flashlayer.toml:9: 'firmware'", "flashlayer.toml:10: 'hardware-version'",
@@ -89,7 +91,7 @@ struct ExportSettingsTests {
             """
         )
         let lab = try recipe.selecting(variant: "lab")
-        #expect(lab.outputs.map(\.format) == [.vhdx])
+        #expect(lab.outputs.images.map(\.format) == [.vhdx])
         #expect(lab.hardware.cpus == 8 && lab.hardware.memory == 2 << 30)
     }
 

@@ -68,7 +68,7 @@ struct Build: Operation {
               flashlayer build --variant lab --set SITE=lobby --secret token=token.txt
 
             With --all, what 'outputs' in the recipe names is made of the image, too, beside it, each read back as by \
-            'flashlayer export': NAME.vdi, NAME.vmdk and so on.
+            'flashlayer export': NAME.vdi, NAME.vmdk and so on; of the layers, NAME-packer and NAME-script.
 
               flashlayer build --all
 
@@ -122,7 +122,7 @@ struct Build: Operation {
         console.clearStatus()
         console.say("\(result.image)  \(ByteSize.describe(result.size))  \(result.imageDigest)")
         try await exports?.make(of: result, console)
-        for path in [result.image] + output.exports { Console.answer(path) }
+        for path in [result.image] + (exports?.all ?? []) { Console.answer(path) }
     }
 
     /// The current folder, unless the user says otherwise.

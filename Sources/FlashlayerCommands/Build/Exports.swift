@@ -6,14 +6,18 @@ import ImageExport
 import Layers
 import Model
 
-/// What a build of everything makes of the image: the `outputs` of the recipe that are not the image itself.
+/// What a build of everything makes: the `outputs` of the recipe that are not the image itself.
 struct Exports {
+    private let plan: Plan
+    /// Of the layers, with their folders.
+    private let folders: [(export: LayerExport, path: String)]
     private let forms: [(form: ExportForm, path: String)]
     private let hardware: VirtualHardware
 
-    /// - Throws: `usage` when the recipe names no outputs.
+    /// - Throws: `usage` when the recipe names no outputs; `cannot-create` for a folder that holds something else: better
+    ///   now than after the build.
     init(_ plan: Plan, beside image: ImageOutput) throws {
-        guard !plan.exports.isEmpty else {
+        guard !plan.exports.isEmpty || !plan.layerExports.isEmpty else {
             throw FlashlayerError(
                 .usage,
                 "--all makes what 'outputs' in the recipe names, and it names nothing",
@@ -31,12 +35,28 @@ struct Exports {
             )
         }
         hardware = plan.imageHardware
+        self.plan = plan
+        folders = plan.layerExports.map { ($0, image.folder($0)) }
+        for folder in folders { try ExportDraft.confirm(folder.path, replaces: true) }
     }
 
+    /// Files that are made of the image.
     var paths: [String] { forms.map(\.path) }
+
+    var all: [String] { paths + folders.map(\.path) }
 
     /// What is there already is replaced.
     func make(of result: BuildResult, _ console: Console) async throws {
+        // First, because they take a moment.
+        for (export, path) in folders {
+            let report =
+                switch export {
+                case .packer: try await PackerExport(plan).write(to: path, replaces: true)
+                case .script: try await ScriptBundle(plan).write(to: path, replaces: true)
+                }
+            console.say("\(ShownPath.of(path).printable)  \(report.summary)")
+        }
+        guard !forms.isEmpty else { return }
         let runs = forms.map { form, path in
             ExportRun(
                 result.image,

@@ -40,11 +40,15 @@ struct ExportOptions: ParsableArguments, Sendable {
         let project = places.count == 2 ? places[0] : nil
         let resolved = try await options.resolve(project, cache: try Cache(), console: console, needsBase: false)
         let report = try await write(resolved.plan, places[places.count - 1], force)
-        let size = report.files.reduce(0) { $0 + $1.size }
-        console.say(
-            "\(ShownPath.of(report.folder).printable)  \(report.files.count) files, \(ByteSize.describe(size)): "
-                + report.parts.map(\.name).joined(separator: ", ")
-        )
+        console.say("\(ShownPath.of(report.folder).printable)  \(report.summary)")
         Console.answer(try json ? JSONText.of(report) : ShownPath.of(report.folder))
+    }
+}
+
+extension ExportReport {
+    /// How much it is, and of what.
+    var summary: String {
+        let size = files.reduce(0) { $0 + $1.size }
+        return "\(files.count) files, \(ByteSize.describe(size)): " + parts.map(\.name).joined(separator: ", ")
     }
 }

@@ -33,6 +33,9 @@ package struct ImageOutput: Sendable {
     /// Beside the image: `kiosk.vdi` for `kiosk.qcow2`.
     package func export(_ format: ExportFormat) -> String { stem + (format.endings.first ?? "") }
 
+    /// A folder beside the image: `kiosk-packer` for `kiosk.qcow2`.
+    package func folder(_ export: LayerExport) -> String { stem + export.ending }
+
     static func stem(of path: String) -> String {
         for ending in [".qcow2", ".raw", ".img"] where path.hasSuffix(ending) && path.count > ending.count {
             return String(path.dropLast(ending.count))

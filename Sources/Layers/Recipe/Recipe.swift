@@ -35,8 +35,13 @@ package struct Recipe: Sendable, Equatable {
     package var layers: [LayerEntry]
     package var users: [User]
     package var bootTest: BootTestSettings
-    /// What a build of everything leaves beside the image.
-    package var outputs: [ExportForm]
+    /// What a build of everything leaves beside the image, of the image and of the layers.
+    package struct Outputs: Sendable, Equatable {
+        package var images: [ExportForm] = []
+        package var layers: [LayerExport] = []
+    }
+
+    package var outputs: Outputs
     package var hardware: VirtualHardware
     /// By name.
     package var variants: [String: Variant]

@@ -7,14 +7,23 @@ import TOMLKit
 extension RecipeReader {
     static let hardwareKeys = RecipeSchema.machine.names
 
-    /// `outputs = ["vdi", "vmdk:streamOptimized"]`
+    /// `outputs = ["vdi", "vmdk:streamOptimized", "script"]`
     ///
     /// - Returns: nil without such a key.
-    func outputs(_ table: RecipeTable) -> [ExportForm]? {
+    func outputs(_ table: RecipeTable) -> Recipe.Outputs? {
         guard let words = table.strings("outputs") else { return nil }
         var forms: [ExportForm] = []
+        var layers: [LayerExport] = []
         for (index, word) in words.enumerated() {
             let line = table.lines.line(of: table.path + ["outputs", LineIndex.element(index)])
+            if let export = LayerExport(rawValue: word) {
+                if layers.contains(export) {
+                    faults.add(line, "'outputs' names \(RecipeTable.quoted(word)) twice")
+                } else {
+                    layers.append(export)
+                }
+                continue
+            }
             do {
                 let form = try ExportForm(recipeWord: word)
                 // Both would be the same file.
@@ -27,11 +36,11 @@ extension RecipeReader {
                 faults.add(
                     line,
                     "each string of 'outputs' is a format, or format:subformat, not \(RecipeTable.quoted(word)): "
-                        + ExportForm.possible
+                        + ExportForm.possible + "; and of the layers, packer and script"
                 )
             }
         }
-        return forms
+        return Recipe.Outputs(images: forms, layers: layers)
     }
 
     func hardware(_ table: RecipeTable) -> VirtualHardware {

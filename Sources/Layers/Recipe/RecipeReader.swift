@@ -104,7 +104,7 @@ struct RecipeReader {
             layers: layers(root),
             users: users(root),
             bootTest: root.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
-            outputs: outputs(root) ?? [],
+            outputs: outputs(root) ?? Recipe.Outputs(),
             hardware: root.table("vm").map { hardware($0) } ?? VirtualHardware(),
             variants: variants(of: image)
         )

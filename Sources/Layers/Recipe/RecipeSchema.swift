@@ -39,7 +39,7 @@ package enum RecipeSchema {
             Key(
                 "outputs",
                 #"Formats that "flashlayer build --all" makes as well: "raw", "qcow2", "vdi", "vmdk", "vhdx", "vpc", "ova", "#
-                    + #""vagrant", each with a subformat behind a colon where it has some."#,
+                    + #""vagrant", each with a subformat behind a colon where it has some; and of the layers "packer", "script"."#,
                 without: "none"
             ),
         ]

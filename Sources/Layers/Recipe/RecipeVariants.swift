@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copyright the flashlayer authors
 
-package import Model
+import Model
 import TOMLKit
 
 extension Recipe {
@@ -20,7 +20,7 @@ extension Recipe {
         /// Added to that of the recipe.
         package var bootTest: BootTestSettings
         /// nil: those of the recipe.
-        package var outputs: [ExportForm]?
+        package var outputs: Outputs?
         /// What it says holds above the recipe.
         package var hardware: VirtualHardware
     }
