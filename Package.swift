@@ -42,6 +42,7 @@ let rooms: [Target] = [
     .target(name: "Threads", dependencies: ["Model", "CLinux"]),
     .target(name: "Digests", dependencies: ["Model", "CCrypto"]),
     .target(name: "PartitionTables"),
+    .target(name: "ServiceManager", dependencies: ["Model", "Threads", "CLinux"]),
     .target(name: "Programs", dependencies: ["Model", "Threads", "CLinux", .subprocess, .systemPackage]),
     .target(name: "Layers", dependencies: ["Model", "Digests", "CLinux", .toml]),
     .target(
@@ -139,6 +140,7 @@ let tests: [Target] = [
             "flashlayer", "flashlayer-builder", "CLinux",
         ]
     ),
+    .testTarget(name: "ServiceManagerTests", dependencies: ["Model", "ServiceManager", "TestSupport"]),
     .testTarget(
         name: "FlashingTests",
         dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model", "Programs", "TestSupport"]

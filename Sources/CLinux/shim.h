@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
@@ -114,4 +115,19 @@ static inline int flashlayer_rename_exchange(const char *one, const char *other)
 static inline ssize_t flashlayer_copy_file_range(int from, off_t *offset, int to, off_t *position, size_t length) {
     extern ssize_t copy_file_range(int, off_t *, int, off_t *, size_t, unsigned);
     return copy_file_range(from, offset, to, position, length, 0);
+}
+/// Who is at the other end of a Unix socket, see SO_PEERCRED in unix(7): `struct ucred` hides behind _GNU_SOURCE.
+struct flashlayer_peer {
+    int32_t process;
+    uint32_t user;
+    uint32_t group;
+};
+static inline int flashlayer_peer_of(int fd, struct flashlayer_peer *peer) {
+    socklen_t length = sizeof *peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length);
+}
+/// accept4(2), which hides behind _GNU_SOURCE: the connection does not reach programs that are started meanwhile.
+static inline int flashlayer_accept(int fd) {
+    extern int accept4(int, struct sockaddr *, socklen_t *, int);
+    return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 }

@@ -14,6 +14,8 @@ struct ModuleArrowsTests {
         "Digests": ["Model", "CCrypto"],
         // Pure: bytes in, bytes out.
         "PartitionTables": [],
+        // What a service says and hears: knows nothing of disks.
+        "ServiceManager": ["Model", "Threads", "CLinux"],
         "Programs": ["Model", "Threads", "CLinux", "Subprocess", "SystemPackage"],
         // Pure: reads folders, runs nothing.
         "Layers": ["Model", "Digests", "CLinux", "TOMLKit"],
