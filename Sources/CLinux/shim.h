@@ -11,7 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
@@ -123,11 +122,13 @@ struct flashlayer_peer {
     uint32_t group;
 };
 static inline int flashlayer_peer_of(int fd, struct flashlayer_peer *peer) {
-    socklen_t length = sizeof *peer;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length);
+    // Not <sys/socket.h>: what this module includes before the C library's does, Swift no longer finds there.
+    extern int getsockopt(int, int, int, void *, unsigned *);
+    unsigned length = sizeof *peer;
+    return getsockopt(fd, 1 /* SOL_SOCKET */, 17 /* SO_PEERCRED */, peer, &length);
 }
 /// accept4(2), which hides behind _GNU_SOURCE: the connection does not reach programs that are started meanwhile.
 static inline int flashlayer_accept(int fd) {
-    extern int accept4(int, struct sockaddr *, socklen_t *, int);
-    return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    extern int accept4(int, void *, unsigned *, int);
+    return accept4(fd, NULL, NULL, O_CLOEXEC /* SOCK_CLOEXEC is the same */);
 }
