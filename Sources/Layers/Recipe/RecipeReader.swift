@@ -22,27 +22,8 @@ extension Recipe {
     /// - Returns: what could be read, whatever else is wrong.
     /// - Throws: `bad-recipe` for what is no TOML at all.
     static func read(_ text: String, file: String, _ findings: Findings) throws -> Recipe {
-        let root: TOMLTable
-        do {
-            // The C++ parser takes a C string: it would silently stop at a NUL.
-            if let nul = text.utf8.firstIndex(of: 0) {
-                let line = text.utf8[..<nul].count { $0 == UInt8(ascii: "\n") } + 1
-                throw FlashlayerError(.badRecipe, "\(file):\(line): the file holds a NUL byte; it is not a text file")
-            }
-            root = try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            let start = error.source.begin
-            throw FlashlayerError(
-                .badRecipe,
-                "\(file):\(start.line):\(start.column): \(error.description)",
-                advice: "the file is not valid TOML there; see https://toml.io"
-            )
-        }
         let faults = RecipeFaults(file: file)
-        let reader = RecipeReader(
-            root: RecipeTable(table: root, path: [], lines: LineIndex(text), faults: faults),
-            faults: faults
-        )
+        let reader = RecipeReader(root: try RecipeTable(text, file: file, faults: faults), faults: faults)
         let recipe = reader.read(file: file)
         faults.report(to: findings)
         return recipe

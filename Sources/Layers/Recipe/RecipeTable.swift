@@ -6,11 +6,13 @@ import TOMLKit
 
 /// What is wrong with a recipe, gathered so that one run tells all of it.
 final class RecipeFaults {
-    private let file: String
+    let file: String
+    let code: ErrorCode
     private var faults: [(line: Int, text: String)] = []
 
-    init(file: String) {
+    init(file: String, code: ErrorCode = .badRecipe) {
         self.file = file
+        self.code = code
     }
 
     func add(_ line: Int, _ text: String) {
@@ -21,7 +23,7 @@ final class RecipeFaults {
     func report(to findings: Findings) {
         let sorted = faults.enumerated().sorted { ($0.element.line, $0.offset) < ($1.element.line, $1.offset) }
         for fault in sorted.map(\.element) {
-            findings.add(Fault(.error, .badRecipe, file: file, line: fault.line, fault.text))
+            findings.add(Fault(.error, code, file: file, line: fault.line, fault.text))
         }
     }
 }
@@ -152,4 +154,27 @@ struct RecipeTable {
     }
 
     static func quoted(_ text: String) -> String { "\"\(text.printable)\"" }
+}
+
+extension RecipeTable {
+    /// The root of a file.
+    ///
+    /// - Throws: the faults' code for what is no TOML at all.
+    init(_ text: String, file: String, faults: RecipeFaults) throws {
+        // The C++ parser takes a C string: it would silently stop at a NUL.
+        if let nul = text.utf8.firstIndex(of: 0) {
+            let line = text.utf8[..<nul].count { $0 == UInt8(ascii: "\n") } + 1
+            throw FlashlayerError(faults.code, "\(file):\(line): the file holds a NUL byte; it is not a text file")
+        }
+        do {
+            self.init(table: try TOMLTable(string: text), path: [], lines: LineIndex(text), faults: faults)
+        } catch let error as TOMLParseError {
+            let start = error.source.begin
+            throw FlashlayerError(
+                faults.code,
+                "\(file):\(start.line):\(start.column): \(error.description)",
+                advice: "the file is not valid TOML there; see https://toml.io"
+            )
+        }
+    }
 }
