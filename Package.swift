@@ -52,6 +52,8 @@ let rooms: [Target] = [
         ]
     ),
     .target(name: "BlockDevices", dependencies: ["Model", "Threads", "Programs", "CUdev", "CBlkid", "CLinux"]),
+    .target(name: "StationProtocol", dependencies: ["Model"]),
+    .target(name: "Station", dependencies: ["Model", "Layers", "BlockDevices", "StationProtocol"]),
     .target(
         name: "Flashing",
         dependencies: [
@@ -141,6 +143,10 @@ let tests: [Target] = [
         ]
     ),
     .testTarget(name: "ServiceManagerTests", dependencies: ["Model", "ServiceManager", "TestSupport"]),
+    .testTarget(
+        name: "StationTests",
+        dependencies: ["BlockDevices", "Model", "Station", "StationProtocol", "TestSupport"]
+    ),
     .testTarget(
         name: "FlashingTests",
         dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model", "Programs", "TestSupport"]

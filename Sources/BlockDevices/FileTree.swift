@@ -34,7 +34,7 @@ package struct FileTree: Sendable {
     }
 
     /// The whole file without the white space around it; nil when it is missing or empty.
-    func text(_ path: String) -> String? {
+    package func text(_ path: String) -> String? {
         guard let bytes = bytes(path) else { return nil }
         let isSpace = { (byte: UInt8) in byte == 0x20 || (0x09...0x0D).contains(byte) || byte == 0 }
         guard let first = bytes.firstIndex(where: { !isSpace($0) }), let last = bytes.lastIndex(where: { !isSpace($0) })
@@ -81,7 +81,7 @@ package struct FileTree: Sendable {
     }
 
     /// Where a symbolic link leads, as a path below the root; the path itself when it is no link.
-    func resolved(_ path: String) -> String {
+    package func resolved(_ path: String) -> String {
         guard let target = linkText(path) else { return path }
         if target.hasPrefix("/") { return target }
         var parts = path.split(separator: "/").dropLast()

@@ -65,10 +65,12 @@ package enum ErrorCode: String, Sendable, CaseIterable {
     case virtual
     case member
     case large
+    case sizeRange = "size-range"
     case notPermitted = "not-permitted"
     case declined
 
     case badRecipe = "bad-recipe"
+    case badStation = "bad-station"
     case interrupted
     case terminated
 
@@ -90,10 +92,10 @@ package enum ErrorCode: String, Sendable, CaseIterable {
         case .notBlockDevice, .partition, .noMedium, .readOnly, .noAnswer, .tooSmall, .systemDisk, .mounted, .swap,
             .held,
             .inUse, .backsLoop, .holdsSource, .sectorSize, .changed, .ambiguous, .internalDisk, .virtual, .member,
-            .large,
+            .large, .sizeRange,
             .notPermitted, .declined:
             77
-        case .badRecipe: 78
+        case .badRecipe, .badStation: 78
         case .interrupted: 130
         case .terminated: 143
         }

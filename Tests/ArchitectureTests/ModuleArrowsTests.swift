@@ -24,6 +24,10 @@ struct ModuleArrowsTests {
         ],
         // Devices are opened in a child, which can be left behind.
         "BlockDevices": ["Model", "Threads", "Programs", "CUdev", "CBlkid", "CLinux"],
+        // What clients and the daemon say to each other.
+        "StationProtocol": ["Model"],
+        // Pure: decides, and does nothing. Its file is TOML, of which Layers is the door.
+        "Station": ["Model", "Layers", "BlockDevices", "StationProtocol"],
         "Flashing": [
             "Model", "Threads", "Digests", "PartitionTables", "Programs", "DiskImages", "BlockDevices", "CLibURing",
             "CLinux",
