@@ -79,6 +79,11 @@ package struct Pathname: Hashable, Sendable {
         Pathname(bytes.reversed().prefix { $0 != UInt8(ascii: "/") }.reversed())
     }
 
+    /// What stands before the last slash; nil where there is none.
+    package var parent: Pathname? {
+        bytes.lastIndex(of: UInt8(ascii: "/")).map { Pathname(bytes[..<$0]) }
+    }
+
     package func appending(_ name: Pathname) -> Pathname {
         isEmpty ? name : name.isEmpty ? self : Pathname(bytes + [UInt8(ascii: "/")] + name.bytes)
     }

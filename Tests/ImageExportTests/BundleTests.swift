@@ -194,6 +194,13 @@ struct BundleTests {
             let outcome = try await sh.outcome([folder.file("out/install.sh")] + wrong)
             #expect(outcome.status == 64, "\(wrong): \(outcome.errors)")
         }
+        // Called by a link, it finds what lies beside it all the same.
+        try FileManager.default.createSymbolicLink(
+            atPath: folder.file("link"),
+            withDestinationPath: "out/install.sh"
+        )
+        let linked = try await sh.outcome([folder.file("link"), "--dry-run", "--part", "configs"])
+        #expect(linked.status == 0 && linked.output.contains("  set ODD in"), "\(linked.errors)")
         let dry = try await call("--dry-run", "--part", "configs")
         #expect(dry.status == 0, "\(dry.errors)")
         #expect(dry.output.contains("configs: would do\n") && !dry.output.contains("packages"))

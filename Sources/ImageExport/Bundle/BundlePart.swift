@@ -92,7 +92,7 @@ struct BundleParts {
     }
 
     private func unpack(_ archive: String?, _ entries: [OverlayEntry]) -> [GuestStep] {
-        archive.map { OverlaySteps.unpack(entries, hostArchive: $0) } ?? []
+        archive.map { OverlaySteps.replace(entries, hostArchive: $0) } ?? []
     }
 
     private func scripts(_ layer: Layer, name: String) -> BundlePart {

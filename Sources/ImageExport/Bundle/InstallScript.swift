@@ -70,8 +70,9 @@ struct InstallScript {
         Parts: $parts
 
         Exit status: 0 done, 64 wrong command line, 65 a package or a script failed, or this bundle is damaged, 69 this
-        machine lacks what is needed, 73 a file cannot be written, 75 another install.sh runs, 77 not root, 78 the recipe
-        does not fit this machine, 130, 141 and 143 interrupted.
+        machine lacks what is needed, 73 a file cannot be written, such as on a full file system: what was there is there
+        still, and the next run goes on, 75 another install.sh runs, 77 not root, 78 the recipe does not fit this machine,
+        130, 141 and 143 interrupted.
         END
         }
 
@@ -93,14 +94,27 @@ struct InstallScript {
 
         say() {
             printf '%s\n' "$1"
-            [ $logging = no ] || printf '%s\n' "$1" >&8
+            log_line "$1"
+        }
+        # A log on a full file system is no reason to stop, and must not keep the reason from being told.
+        log_line() {
+            [ $logging = no ] || printf '%s\n' "$1" 2> /dev/null >&8 || :
         }
         fail() { # STATUS CODE SENTENCE [LINES]: the last thing that is said
             text="install.sh: $3 [$2]${4:+
         $4}"
             printf '%s\n' "$text" >&2
-            [ $logging = no ] || printf '%s\n' "$text" >&8
+            log_line "$text"
             exit "$1"
+        }
+        has_room() { # for words, where this script has its own files
+            (head -c 65536 /dev/zero > "${work:-$root}/room") 2> /dev/null || return 1
+            rm -f -- "${work:-$root}/room"
+        }
+        unwritten() { # WHAT: cannot be written
+            code=cannot-create
+            has_room || code=no-space
+            fail 73 $code "$1 cannot be written"
         }
         # Nothing of a run stays but what it did, however it ends.
         tidy() {
@@ -113,17 +127,45 @@ struct InstallScript {
             [ -z "$secrets" ] || rm -rf -- "$secrets"
             exit $status
         }
+        # The program that runs, all in its session, and what came of them, each with its own; see proc(5). What has left the
+        # session and has lost its parent, as a daemon has, cannot be told from any other process.
+        family() { # adds them to $all
+            all="$all $child "
+            grows=yes
+            while [ $grows = yes ]; do
+                grows=no
+                for file in /proc/[0-9]*/stat; do
+                    { read -r line < "$file"; } 2> /dev/null || continue
+                    # A program's name stands in brackets and may hold anything.
+                    # shellcheck disable=SC2086 # Words: state, parent, group, session.
+                    set -- "${line%% *}" ${line##*) }
+                    case $all in *" $1 "*) continue ;; esac
+                    case $all in *" $3 "* | *" $5 "*) all="$all $1 " grows=yes ;; esac
+                done
+            done
+        }
+        runs() { # PID...: any of them
+            for pid in "$@"; do
+                { read -r line < "/proc/$pid/stat"; } 2> /dev/null || continue
+                case ${line##*) } in Z* | X*) ;; *) return 0 ;; esac
+            done
+            return 1
+        }
         # A program that runs is in a session of its own: all of it is ended, then this.
+        # shellcheck disable=SC2086 # Numbers.
         stop() { # STATUS
             trap '' INT TERM HUP PIPE
             if [ -n "$child" ]; then
-                kill -TERM "-$child" 2> /dev/null || :
+                all=
+                family
+                kill -TERM $all 2> /dev/null || :
                 tenths=100
-                while [ $tenths -gt 0 ] && kill -0 "-$child" 2> /dev/null; do
+                while [ $tenths -gt 0 ] && runs $all; do
                     sleep 0.1
                     tenths=$((tenths - 1))
+                    family
                 done
-                kill -KILL "-$child" 2> /dev/null || :
+                kill -KILL $all 2> /dev/null || :
             fi
             printf 'install.sh: interrupted\n' >&2
             exit "$1"
@@ -135,7 +177,8 @@ struct InstallScript {
         # PATH may be that of a cron job.
         PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
         export PATH
-        bundle=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+        # This file may be called by a link to it.
+        bundle=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")" && pwd -P)
 
         dry=no
         force=no
@@ -213,8 +256,8 @@ struct InstallScript {
                 fi
                 ;;
         esac
-        tools='awk cat chmod chown cp cut dirname env find flock getent grep id ln mkdir mktemp mv readlink rm sed setsid
-            sha256sum sleep sort tail tar touch'
+        tools='awk cat chmod chown cp cut dirname env find flock getent grep head id ln mkdir mktemp mv readlink rm rmdir
+            sed setsid sha256sum sleep sort stat sync tail tar touch'
         [ $isolates = no ] || tools="$tools unshare"
         for tool in $tools; do
             command -v "$tool" > /dev/null || fail 69 unavailable "this machine has no $tool"
@@ -253,19 +296,35 @@ struct InstallScript {
         # The words of the steps.
 
         folder() { # PATH
-            mkdir -p -- "$1" || fail 73 cannot-create "the folder $1 cannot be made"
+            mkdir -p -- "$1" || unwritten "the folder $1"
         }
         lay() { # FILE PATH MODE: a copy
-            { cp -- "$bundle/$1" "$2" && chmod "$3" "$2"; } || fail 73 cannot-create "$2 cannot be written"
+            { cp -- "$bundle/$1" "$2" && chmod "$3" "$2"; } || unwritten "$2"
         }
         reach() { # FILE PATH: the file itself, which may be large
-            ln -sfn -- "$bundle/$1" "$2" || fail 73 cannot-create "$2 cannot be made"
+            ln -sfn -- "$bundle/$1" "$2" || unwritten "$2"
         }
         show() { # SOURCE: each line of standard input, and who says it
             while IFS= read -r line || [ -n "$line" ]; do
-                printf '%s: %s\n' "$1" "$line" >&8
+                log_line "$1: $line"
                 printf '%s: %s\n' "$1" "$line"
             done
+        }
+        # A shell starts what it does not wait for with SIGINT and SIGQUIT ignored, and neither it nor a shell after it can
+        # undo that. Older systems have an env that cannot either.
+        reset_signals() { # PROGRAM [ARGUMENT]...
+            if env --default-signal=INT,QUIT true 2> /dev/null; then exec env --default-signal=INT,QUIT "$@"; fi
+            if command -v perl > /dev/null; then
+                exec perl -e '$SIG{INT} = $SIG{QUIT} = "DEFAULT"; exec { $ARGV[0] } @ARGV' "$@"
+            fi
+            for python in /usr/libexec/platform-python python3 python; do
+                command -v $python > /dev/null || continue
+                # shellcheck disable=SC2093 # One that is there is the last.
+                exec $python -c 'import os, signal, sys
+        for name in ("SIGINT", "SIGQUIT", "SIGPIPE", "SIGXFSZ"): signal.signal(getattr(signal, name), signal.SIG_DFL)
+        os.execvp(sys.argv[1], sys.argv[1:])' "$@"
+            done
+            exec "$@"
         }
         # The status of a program goes to $status. It has no standard input, and none of this script's variables.
         attempt() { # SOURCE NETWORK [KEY=VALUE]... PROGRAM [ARGUMENT]...
@@ -284,12 +343,12 @@ struct InstallScript {
             [ "$network" = yes ] || set -- unshare --net -- "$@"
             # Another file each time: what an earlier program left running may still print into its own.
             rm -f -- "$work/output"
-            : > "$work/output"
+            (: > "$work/output") 2> /dev/null || unwritten "$work/output"
             # A session of its own, so that the end of this one is not the end of half of it.
             (
                 cd /
                 umask 022
-                exec setsid "$@"
+                reset_signals setsid "$@"
             ) > "$work/output" 2>&1 < /dev/null 8>&- 9>&- &
             child=$!
             # Followed through the file, not a pipe: what a script leaves running may keep it open for ever.
@@ -301,11 +360,19 @@ struct InstallScript {
             wait "$follower" || :
         }
         complain() { # CODE STATUS TITLE
+            code=$1 meaning=$2
+            # What cannot be written is no fault of a recipe or a package. A layer's script means its status itself.
+            if [ "$code" != script-failed ]; then
+                if [ "$status" = CANNOT_CREATE ]; then code=cannot-create meaning=73; fi
+                if ! has_room || grep -q -e 'No space left on device' -e 'Disk quota exceeded' "$work/output"; then
+                    code=no-space meaning=73
+                fi
+            fi
             how="ended with status $status"
             [ "$status" -le 128 ] || how="was ended by signal $((status - 128))"
             lines=$(tail -n 10 "$work/output" | sed 's/^/  /')
             if [ -n "$lines" ]; then how="$how; the last of what it printed:"; else how="$how, and printed nothing"; fi
-            fail "$2" "$1" "$3 $how" "$lines"
+            fail "$meaning" "$code" "$3 $how" "$lines"
         }
         run() { # SOURCE CODE STATUS NETWORK TITLE [KEY=VALUE]... PROGRAM [ARGUMENT]...
             source=$1 code=$2 meaning=$3 network=$4 title=$5
@@ -329,6 +396,7 @@ struct InstallScript {
 
         """#
         .replacing("STANDARD", with: standard)
+        .replacing("CANNOT_CREATE", with: "\(ShellText.cannotCreate)")
         .replacing("NO_PROGRAM", with: "\(RelabelSteps.Outcome.noProgram.rawValue)")
         .replacing("FAILED", with: "\(RelabelSteps.Outcome.failed.rawValue)")
         .replacing("AUTORELABEL", with: RelabelSteps.atFirstBoot)
@@ -348,25 +416,25 @@ struct InstallScript {
         # In shells of their own: where a file cannot be opened, this one would end without a word.
         {
             mkdir -p -- "$state" && chmod 755 "$root" "$root/done" "$state" && (: >> "$root/lock")
-        } || fail 73 cannot-create "$state cannot be written"
+        } || unwritten "$state"
         exec 9> "$root/lock"
         flock -n 9 || fail 75 busy "another install.sh runs on this machine"
-        (: >> "$log") 2> /dev/null || fail 73 cannot-create "the log $log cannot be written"
+        (: >> "$log") 2> /dev/null || unwritten "the log $log"
         exec 8>> "$log"
         logging=yes
-        printf -- '-- %s: %s %s:%s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$name" "$version" "$due" >&8
+        log_line "-- $(date -u +%Y-%m-%dT%H:%M:%SZ): $name $version:$due"
 
         # Whoever was killed could not tidy up.
         rm -rf -- "$root"/work.* /run/flashlayer-secrets.*
         [ ! -L $scratch ] || rm -f $scratch
         # mktemp puts letters in the place of the Xs, here and below: nobody else can have the folder.
-        work=$(mktemp -d "$root/work.XXXXXX") || fail 73 cannot-create "$root cannot be written"
+        work=$(mktemp -d "$root/work.XXXXXX") || unwritten "$root"
         ln -s -- "$work" $scratch 2> /dev/null || fail 75 busy "$scratch is there already: another program uses it"
-        mkdir -p "$work/downloads"
+        folder "$work/downloads"
         # Memory, where this machine has it.
         secrets=$(mktemp -d /run/flashlayer-secrets.XXXXXX)
         ln -s -- "$secrets" "$work/secrets"
-        printf '%s\n' "$given" > "$secrets/.list"
+        (printf '%s\n' "$given" > "$secrets/.list") || unwritten "$secrets"
         while IFS= read -r line; do
             [ -n "$line" ] || continue
             { cp -- "${line#*=}" "$secrets/${line%%=*}" && chmod 400 "$secrets/${line%%=*}"; } 2> /dev/null ||
@@ -375,8 +443,8 @@ struct InstallScript {
         rm -f "$secrets/.list"
 
         # What is newer than this file was changed by this run, or by one before it that did not come to its end.
-        [ -e "$state/begin" ] || : > "$state/begin"
-        cp -p -- "$state/begin" "$work/begin"
+        { { [ -e "$state/begin" ] || (: > "$state/begin"); } && cp -p -- "$state/begin" "$work/begin"; } ||
+            unwritten "$state/begin"
 
         for part in $parts; do
             case " $chosen " in
@@ -395,9 +463,10 @@ struct InstallScript {
             rm -f -- "$state/$part"
             # shellcheck source=/dev/null
             . "$bundle/steps/$part.sh"
-            digest_of "$part" > "$state/$part.new"
-            chmod 644 "$state/$part.new"
-            mv -f -- "$state/$part.new" "$state/$part"
+            {
+                (digest_of "$part" > "$state/$part.new") && chmod 644 "$state/$part.new" &&
+                    mv -f -- "$state/$part.new" "$state/$part"
+            } || unwritten "$state/$part"
             [ "$part" != finish ] || rm -f -- "$state/begin"
         done
         say "done: $name $version ($chosen)"

@@ -53,19 +53,22 @@ package enum FinishSteps {
         var steps: [GuestStep] = []
         if !kernelArguments.isEmpty {
             let arguments = kernelArguments.joined(separator: " ")
-            let shell = """
-                if [ -d /etc/default/grub.d ] || [ -e /etc/debian_version ]; then
-                    mkdir -p /etc/default/grub.d
-                    # Written again, it would be newer than the menu.
-                    cmp -s \(GuestFolder.scratch)/kernel-arguments \(BootLoaderSteps.argumentsFile) ||
-                        cat \(GuestFolder.scratch)/kernel-arguments > \(BootLoaderSteps.argumentsFile)
-                elif command -v grubby > /dev/null; then
-                    grubby --update-kernel=ALL --args=\(arguments.shellQuoted)
-                else
-                    echo 'this guest has neither /etc/default/grub.d nor grubby'
-                    exit 1
-                fi
-                """
+            let shell =
+                ShellText.put
+                    + """
+
+                    if [ -d /etc/default/grub.d ] || [ -e /etc/debian_version ]; then
+                        mkdir -p /etc/default/grub.d
+                        # Written again, it would be newer than the menu.
+                        cmp -s \(GuestFolder.scratch)/kernel-arguments \(BootLoaderSteps.argumentsFile) ||
+                            put \(BootLoaderSteps.argumentsFile) < \(GuestFolder.scratch)/kernel-arguments
+                    elif command -v grubby > /dev/null; then
+                        grubby --update-kernel=ALL --args=\(arguments.shellQuoted)
+                    else
+                        echo 'this guest has neither /etc/default/grub.d nor grubby'
+                        exit 1
+                    fi
+                    """
             steps.append(
                 .write(
                     "\(GuestFolder.scratch)/kernel-arguments",

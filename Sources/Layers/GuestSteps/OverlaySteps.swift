@@ -5,6 +5,8 @@ import Model
 
 /// Lays files over the guest.
 package enum OverlaySteps {
+    /// Of a disk that is thrown away if anything fails; see `replace` for a machine that runs.
+    ///
     /// The guest's own tar unpacks, with the guest as its root: only so does a path that leads through a link of the guest
     /// (`/bin -> usr/bin`) end where it would in the running system, and the link stays one. With `--absolute-names` tar
     /// makes links that lead upwards or from the root at once, not last of all: another layer's files may lie behind them.
@@ -12,7 +14,6 @@ package enum OverlaySteps {
     /// - Parameter entries: what the archive holds: owners that are names are looked up in the guest.
     package static func unpack(_ entries: [OverlayEntry], hostArchive: String) -> [GuestStep] {
         guard !entries.isEmpty else { return [] }
-        let archive = "\(GuestFolder.scratch)/overlay.tar"
         var lines = [
             "tar --extract --absolute-names --file \(archive) --directory / --keep-directory-symlink --no-overwrite-dir "
                 + "--preserve-permissions --xattrs --xattrs-include='*'",
@@ -20,30 +21,39 @@ package enum OverlaySteps {
         ]
         // tar has given files their owners by name, if the guest knows it: here a name that it does not know is noticed.
         for owner in owners(entries) { lines.append("chown \(owner.shellQuoted) \(script)") }
-        for entry in entries where entry.hasOwnersLine && entry.kind == .directory {
-            // Those that the guest had already were left alone.
-            lines.append(setPath(entry.path))
-            lines.append("chown \("\(entry.user):\(entry.group)".shellQuoted) \"$path\"")
-            // After the owner: changing that clears the set-user-ID bit.
-            lines.append("chmod \(String(entry.mode, radix: 8)) \"$path\"")
-        }
+        lines += folderOwners(entries)
         return [
             .upload(hostPath: hostArchive, to: archive, mode: 0o600),
             .write(script, contents: lines.joined(separator: "\n") + "\n", mode: 0o600),
-            .run(
-                GuestCommand(
-                    source: "configs",
-                    arguments: ["/bin/sh", "-eu", script],
-                    failure: .buildFailed,
-                    title: "laying the layers' files over the guest"
-                )
-            ),
+            .run(command),
         ]
     }
 
-    private static let script = "\(GuestFolder.scratch)/overlay.sh"
+    static func folderOwners(_ entries: [OverlayEntry]) -> [String] {
+        entries.filter { $0.hasOwnersLine && $0.kind == .directory }.flatMap { entry in
+            [
+                // Those that the guest had already were left alone.
+                setPath(entry.path),
+                "chown \("\(entry.user):\(entry.group)".shellQuoted) \"$path\"",
+                // After the owner: changing that clears the set-user-ID bit.
+                "chmod \(String(entry.mode, radix: 8)) \"$path\"",
+            ]
+        }
+    }
 
-    private static func owners(_ entries: [OverlayEntry]) -> [String] {
+    static var command: GuestCommand {
+        GuestCommand(
+            source: "configs",
+            arguments: ["/bin/sh", "-eu", script],
+            failure: .buildFailed,
+            title: "laying the layers' files over the guest"
+        )
+    }
+
+    static let archive = "\(GuestFolder.scratch)/overlay.tar"
+    static let script = "\(GuestFolder.scratch)/overlay.sh"
+
+    static func owners(_ entries: [OverlayEntry]) -> [String] {
         Set(entries.filter(\.hasOwnersLine).map { "\($0.user):\($0.group)" }).sorted()
     }
 

@@ -18,7 +18,7 @@ package enum SettingsSteps {
         if let locale = image.locale { parts.append(self.locale(locale)) }
         guard !parts.isEmpty else { return [] }
         // One program: where machines are emulated, starting one takes a second.
-        let shell = parts.joined(separator: "\n")
+        let shell = ([ShellText.put] + parts).joined(separator: "\n")
         let title = "applying environment, host name, time zone and locale"
         return steps + [.run(GuestCommand(shell: shell, source: "configs", failure: .badRecipe, title: title))]
     }
@@ -51,18 +51,24 @@ package enum SettingsSteps {
             }
             END { for (i = 1; i <= count; i++) if (!(keys[i] in done)) print line[keys[i]] }
         ' \(environmentFile) /etc/environment > \(environmentFile).merged
-        cat \(environmentFile).merged > /etc/environment
+        put /etc/environment < \(environmentFile).merged
         """
 
     private static func hostname(_ name: String) -> String {
         let short = name.split(separator: ".").first.map(String.init) ?? name
         let names = short == name ? name : "\(name) \(short)"
         return """
-            printf '%s\\n' \(name.shellQuoted) > /etc/hostname
-            [ -e /etc/hosts ] || printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n' > /etc/hosts
-            grep -v '^127\\.0\\.1\\.1[[:space:]]' /etc/hosts > \(GuestFolder.scratch)/hosts || true
-            printf '127.0.1.1 %s\\n' \(names.shellQuoted) >> \(GuestFolder.scratch)/hosts
-            cat \(GuestFolder.scratch)/hosts > /etc/hosts
+            printf '%s\\n' \(name.shellQuoted) | put /etc/hostname
+            {
+                if [ -e /etc/hosts ]; then
+                    # A status above 1 is no answer.
+                    grep -v '^127\\.0\\.1\\.1[[:space:]]' /etc/hosts || [ $? = 1 ]
+                else
+                    printf '127.0.0.1 localhost\\n::1 localhost ip6-localhost ip6-loopback\\n'
+                fi
+                printf '127.0.1.1 %s\\n' \(names.shellQuoted)
+            } > \(GuestFolder.scratch)/hosts
+            put /etc/hosts < \(GuestFolder.scratch)/hosts
             """
     }
 
@@ -74,7 +80,7 @@ package enum SettingsSteps {
             exit 1
         fi
         ln -sfn "/usr/share/zoneinfo/$zone" /etc/localtime
-        if [ -e /etc/debian_version ]; then printf '%s\\n' "$zone" > /etc/timezone; fi
+        if [ -e /etc/debian_version ]; then printf '%s\\n' "$zone" | put /etc/timezone; fi
         """
     }
 
@@ -88,13 +94,22 @@ package enum SettingsSteps {
         return """
             locale=\(locale.shellQuoted)
             if \(makes) && command -v locale-gen > /dev/null; then
-                grep -qsE "^$locale( |\\$)" /etc/locale.gen || printf '%s %s\\n' "$locale" "${locale#*.}" >> /etc/locale.gen
+                if ! grep -qsE "^$locale( |\\$)" /etc/locale.gen; then
+                    {
+                        if [ -e /etc/locale.gen ]; then cat /etc/locale.gen; fi
+                        printf '%s %s\\n' "$locale" "${locale#*.}"
+                    } > \(GuestFolder.scratch)/locale.gen
+                    put /etc/locale.gen < \(GuestFolder.scratch)/locale.gen
+                fi
                 locale-gen
             fi
             file=/etc/locale.conf
             if [ -e /etc/debian_version ]; then file=/etc/default/locale; fi
-            { grep -vs '^LANG=' $file || true; printf 'LANG=%s\\n' "$locale"; } > \(GuestFolder.scratch)/locale
-            cat \(GuestFolder.scratch)/locale > $file
+            {
+                if [ -e $file ]; then grep -v '^LANG=' $file || [ $? = 1 ]; fi
+                printf 'LANG=%s\\n' "$locale"
+            } > \(GuestFolder.scratch)/locale
+            put $file < \(GuestFolder.scratch)/locale
             """
     }
 }

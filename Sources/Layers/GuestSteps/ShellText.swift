@@ -8,6 +8,45 @@ extension String {
     }
 }
 
+/// Functions that texts for a guest's shell have in common.
+package enum ShellText {
+    /// What such a text ends with when a file cannot be written: EX_CANTCREAT of sysexits.h.
+    package static let cannotCreate: Int32 = 73
+
+    /// Names of what is not in place yet, for mktemp(1).
+    static let temporaryName = ".flashlayer.XXXXXXXXXX"
+
+    /// A new file is made beside the old one and takes its name, owner, mode and attributes: whatever happens, the old file
+    /// is there or the new one, never half of one. Of a link, what it leads to is replaced.
+    static let put = """
+        put() { # FILE: standard input becomes its content
+            target=$(readlink -f -- "$1")
+            fresh=
+            trap '[ -z "$fresh" ] || rm -f -- "$fresh"' EXIT
+            trap 'exit 143' TERM HUP
+            trap 'exit 130' INT
+            fresh=$(mktemp -- "${target%/*}/\(temporaryName)") || unwritten "$1"
+            if [ -e "$target" ]; then
+                cp --attributes-only --preserve=all -- "$target" "$fresh" || unwritten "$1"
+            else
+                chmod "$(printf %o $((0666 & ~$(umask))))" "$fresh"
+            fi
+            # Its blocks before its name: else a power cut may leave the name of an empty file.
+            said=$({ cat > "$fresh" && sync -- "$fresh"; } 2>&1) || unwritten "$1" "$said"
+            # A file that is mounted, as /etc/hosts is in a container, can only be written where it is.
+            mv -f -T -- "$fresh" "$target" 2> /dev/null || cat -- "$fresh" > "$target" || unwritten "$1"
+            rm -f -- "$fresh"
+            fresh=
+        }
+        unwritten() { # FILE [REASON]
+            # First of all there has to be room for words.
+            [ -z "$fresh" ] || rm -f -- "$fresh"
+            echo "$1 cannot be written${2:+: $2}"
+            exit \(cannotCreate)
+        }
+        """
+}
+
 extension Pathname {
     /// For a shell's `printf %b`: plain letters, and all else as octal numbers.
     var printfText: String {

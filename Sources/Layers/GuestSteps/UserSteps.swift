@@ -10,7 +10,7 @@ package enum UserSteps {
     package static func create(_ users: [User]) -> [GuestStep] {
         guard !users.isEmpty else { return [] }
         var steps: [GuestStep] = []
-        var lines = [functions]
+        var lines = [ShellText.put, functions]
         for user in users {
             let values: [String?] = [
                 user.name, user.uid.map { "\($0)" }, user.group, user.gid.map { "\($0)" }, user.home, user.shell,
@@ -107,7 +107,7 @@ package enum UserSteps {
             file=$home/.ssh/authorized_keys
             [ -e "$file" ] || : > "$file"
             awk 'NF && !seen[$0]++' "$file" "$2" > "$2.merged"
-            cat "$2.merged" > "$file"
+            put "$file" < "$2.merged"
             chown "$1:$(field "$1" 4)" "$home/.ssh" "$file"
             chmod 700 "$home/.ssh"
             chmod 600 "$file"
