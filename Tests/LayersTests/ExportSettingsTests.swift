@@ -76,6 +76,41 @@ struct ExportSettingsTests {
         }
     }
 
+    @Test(
+        "a machine whose parts do not go with its hardware version is a fault, where it is said",
+        arguments: [
+            ("hardware-version = 7\nfirmware = \"uefi\"", "5: the firmware uefi takes hardware version 8"),
+            (
+                "hardware-version = 9\ndisk-controller = \"sata\"",
+                "5: the disk controller sata takes hardware version 10"
+            ),
+            (
+                "hardware-version = 12\ndisk-controller = \"nvme\"",
+                "5: the disk controller nvme takes hardware version 13"
+            ),
+            ("hardware-version = 7\nnic = \"e1000e\"", "5: the network adapter e1000e takes hardware version 8"),
+            ("nic = \"e1000e\"\n[variant.a.vm]\nhardware-version = 7", "6: the network adapter e1000e takes"),
+            ("hardware-version = 8\n[variant.a.vm]\ndisk-controller = \"sata\"", "6: the disk controller sata takes"),
+        ]
+    )
+    func contradictions(text: String, words: String) throws {
+        let error = #expect(throws: FlashlayerError.self) { try recipe("[vm]\n" + text) }
+        #expect(error?.code == .badRecipe && error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+
+    @Test("a machine whose parts go with its hardware version, or with the default one, is none")
+    func consistent() throws {
+        for text in [
+            "hardware-version = 7\ndisk-controller = \"pvscsi\"\nnic = \"vmxnet3\"", "disk-controller = \"nvme\"",
+            "hardware-version = 8\nfirmware = \"uefi\"\nnic = \"e1000e\"", "hardware-version = 7\nnic = \"virtio\"",
+        ] {
+            _ = try recipe("[vm]\n" + text)
+        }
+        // What the image is made for counts as well.
+        let hardware = try recipe("[image]\nfirmware = [\"uefi\"]\n[vm]\nhardware-version = 7").imageHardware
+        #expect(throws: FlashlayerError.self) { try hardware.confirm(as: .badRecipe) }
+    }
+
     @Test("of a variant: its outputs take the place of the recipe's, its machine is added")
     func variant() throws {
         let recipe = try recipe(

@@ -35,6 +35,7 @@ struct Exports {
             )
         }
         hardware = plan.imageHardware
+        if plan.exports.contains(where: { $0.format == .ova }) { try hardware.confirm(as: .badRecipe) }
         self.plan = plan
         folders = plan.layerExports.map { ($0, image.folder($0)) }
         for folder in folders { try ExportDraft.confirm(folder.path, replaces: true) }

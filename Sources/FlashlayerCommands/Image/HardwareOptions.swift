@@ -73,7 +73,7 @@ struct HardwareOptions: ParsableArguments, Sendable {
 
     /// What the recipe, or the description beside the image, says, with what the command line says above it.
     ///
-    /// - Throws: `usage` when the command line describes the machine of a format that has none.
+    /// - Throws: `usage` when the command line describes the machine of a format that has none, or one that cannot be.
     func settings(image: String, form: ExportForm) throws -> VirtualHardware {
         let said = try said
         guard form.format == .ova || form.format == .vagrant else {
@@ -90,7 +90,9 @@ struct HardwareOptions: ParsableArguments, Sendable {
         let known =
             try project.map { try Recipe(project: $0).imageHardware } ?? HardwareDescription.hardware(of: image)
             ?? VirtualHardware()
-        return known.adding(said)
+        let machine = known.adding(said)
+        if form.format == .ova { try machine.confirm(as: .usage) }
+        return machine
     }
 }
 

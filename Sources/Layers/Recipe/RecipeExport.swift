@@ -43,7 +43,8 @@ extension RecipeReader {
         return Recipe.Outputs(images: forms, layers: layers)
     }
 
-    func hardware(_ table: RecipeTable) -> VirtualHardware {
+    /// - Parameter inherited: what holds where the table says nothing.
+    func hardware(_ table: RecipeTable, over inherited: VirtualHardware = VirtualHardware()) -> VirtualHardware {
         // The keys are words of many meanings: what is missing from [image] is not looked for here.
         table.allow(Self.hardwareKeys)
         var hardware = VirtualHardware()
@@ -61,6 +62,12 @@ extension RecipeReader {
         hardware.product = table.text("product", "the name of a product")
         hardware.productVersion = table.text("product-version", "a version such as \"1.0.0\"")
         hardware.vendor = table.text("vendor", "the name of a vendor")
+        let keys = Set(table.table.keys)
+        for contradiction in inherited.adding(hardware).contradictions {
+            // What neither is said here was told where it is.
+            guard let key = [contradiction.key, "hardware-version"].first(where: keys.contains) else { continue }
+            table.fault(key, contradiction.text)
+        }
         return hardware
     }
 

@@ -73,6 +73,7 @@ struct RecipeReader {
         }
         let image = root.table("image").map { self.image($0) } ?? ImageSettings()
         let name = root.text("name", "a name without '/' that does not start with '.' or '-'", where: Self.isFileName)
+        let hardware = root.table("vm").map { self.hardware($0) } ?? VirtualHardware()
         let version = root.text("version", "a version such as \"1.0.0\"", where: Self.isFileName)
         return Recipe(
             file: file,
@@ -86,8 +87,8 @@ struct RecipeReader {
             users: users(root),
             bootTest: root.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
             outputs: outputs(root) ?? Recipe.Outputs(),
-            hardware: root.table("vm").map { hardware($0) } ?? VirtualHardware(),
-            variants: variants(of: image)
+            hardware: hardware,
+            variants: variants(of: image, hardware)
         )
     }
 

@@ -60,7 +60,7 @@ extension Recipe {
 extension RecipeReader {
     private static let variantKeys = RecipeSchema.variant.names
 
-    func variants(of image: ImageSettings) -> [String: Recipe.Variant] {
+    func variants(of image: ImageSettings, _ hardware: VirtualHardware) -> [String: Recipe.Variant] {
         guard let tables = root.table("variant") else { return [:] }
         var variants: [String: Recipe.Variant] = [:]
         for name in tables.table.keys {
@@ -80,7 +80,7 @@ extension RecipeReader {
                 users: users(table),
                 bootTest: table.table("boot-test").map { bootTest($0) } ?? BootTestSettings(),
                 outputs: outputs(table),
-                hardware: table.table("vm").map { hardware($0) } ?? VirtualHardware()
+                hardware: table.table("vm").map { self.hardware($0, over: hardware) } ?? VirtualHardware()
             )
         }
         return variants
