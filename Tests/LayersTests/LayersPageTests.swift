@@ -58,6 +58,48 @@ struct LayersPageTests {
         for phase in Phase.allCases { #expect(page.contains("| `\(phase.rawValue)` |")) }
     }
 
+    @Test("describes the keys that a recipe may have, and no others")
+    func keys() throws {
+        let page = try page()
+        var expected: Set<String> = []
+        for table in RecipeSchema.tables {
+            let header = table.header.filter { !"[]".contains($0) }
+            switch header {
+            case "vm", "variant.NAME", "layer": expected.insert(table.header)
+            case "": expected.formUnion(table.keys.map(\.name))
+            case "bootstrap = { ... }": for key in table.keys { #expect(page.contains("`\(key.name)`"), "\(key.name)") }
+            default: expected.formUnion(table.keys.map { "\(header).\($0.name)" })
+            }
+            if header == "layer" {
+                for key in table.keys { #expect(page.contains("`\(key.name)`") || page.contains("`\(key.name) =")) }
+            }
+        }
+        // Rows of the two tables of keys.
+        var found: Set<String> = []
+        var isTable = false
+        for line in page.split(separator: "\n", omittingEmptySubsequences: false) {
+            if line == "| key | value | without it |" { isTable = true }
+            if !line.hasPrefix("|") { isTable = false }
+            guard isTable, line.hasPrefix("| `"), let key = line.dropFirst(3).split(separator: "`").first else {
+                continue
+            }
+            found.insert(String(key))
+        }
+        found.formSymmetricDifference(expected)
+        // Its row leads to a table of its own.
+        #expect(found == ["[[user]]"], "on one side only")
+    }
+
+    @Test("docs/export.md describes the keys of [vm], and no others")
+    func machineKeys() throws {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let page = try String(contentsOfFile: "/\(root)/docs/export.md", encoding: .utf8)
+        let found = page.split(separator: "\n").filter { $0.hasPrefix("| `vm.") }
+            .compactMap { $0.dropFirst("| `vm.".count).split(separator: "`").first.map(String.init) }
+        let table = try #require(RecipeSchema.tables.first { $0.header == "[vm]" })
+        #expect(found == table.keys.map(\.name))
+    }
+
     @Test("describes each key of a user")
     func userKeys() throws {
         let page = try page()
