@@ -4,6 +4,7 @@
 import Glibc
 import Model
 import Programs
+import Resolution
 import Threads
 
 /// `qemu-img convert` as a child that tells how far it is. It does not outlive us, however we end.
@@ -77,10 +78,16 @@ struct Conversion: Sendable {
         return Double(text[text.index(after: start)..<slash]).map { min(1, max(0, $0 / 100)) }
     }
 
+    /// Bytes: what a compressed cluster or grain takes at most.
+    private static let leastFree = 64 * ByteSize.kibibyte
+
     private func failure(_ outcome: Program.Outcome) -> FlashlayerError {
         let said = outcome.errors.split(separator: "\n").suffix(3).joined(separator: "\n  ")
         let advice = "what was there before is there still"
-        if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
+        let isSource = said.contains("error while reading") || said.contains("Could not open '\(source)'")
+        // Where qemu-img compresses it says "Invalid argument" of a full file system; what it has written is there still.
+        let isFull = !isSource && (Cache.freeSpace(at: StagingFolder.parent(of: target)) ?? .max) < Self.leastFree
+        if isFull || said.contains("No space left on device") || said.contains("Disk quota exceeded") {
             return FlashlayerError(
                 .noSpace,
                 "the file system that takes \(target) is full",
@@ -94,7 +101,6 @@ struct Conversion: Sendable {
                 advice: "name a place on another file system, raise the limit (ulimit -f), or take a smaller format"
             )
         }
-        let isSource = said.contains("error while reading") || said.contains("Could not open '\(source)'")
         return FlashlayerError(
             isSource ? .badImage : .cannotCreate,
             "qemu-img ended with status \(outcome.status)\(said.isEmpty ? "" : ":\n  \(said)")"

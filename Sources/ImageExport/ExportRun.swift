@@ -57,6 +57,7 @@ package struct ExportRun: Sendable {
     ///   `unavailable`; `CancellationError`.
     package func run(onProgress: @escaping Progress = { _, _, _ in }) async throws -> ExportResult {
         let start = ContinuousClock.now
+        try Self.confirmName(of: output, as: form)
         try confirmFile()
         let source = try await ImageFormat.openLocal(image)
         try confirm(source)
@@ -124,6 +125,31 @@ package struct ExportRun: Sendable {
                 advice: "take vhdx instead"
             )
         }
+    }
+
+    /// What is made on the way has longer names than the output, and a vmdk in parts has its name in a text.
+    ///
+    /// - Throws: `usage`, with what is allowed.
+    package static func confirmName(of output: String, as form: ExportForm) throws {
+        let name = output.split(separator: "/").last.map(String.init) ?? ""
+        let isInParts = form.subformat == .twoGbMaxExtentSparse
+        let limit = isInParts ? StagingFolder.longestNameInParts : StagingFolder.longestName
+        guard name.utf8.count <= limit else {
+            throw FlashlayerError(
+                .usage,
+                "the name of \(output.printable) has \(name.utf8.count) bytes, and may have \(limit)",
+                advice: "name a file with a shorter name"
+            )
+        }
+        guard isInParts,
+            name.unicodeScalars.contains(where: { $0 == "\"" || $0.properties.generalCategory == .control })
+        else { return }
+        throw FlashlayerError(
+            .usage,
+            "the name of \(output.printable) has a quotation mark, a line end or another control character, which the "
+                + "text that describes a vmdk in parts cannot hold",
+            advice: "name another file, or take another subformat"
+        )
     }
 
     private static func isSame(_ one: String, _ other: String) -> Bool {

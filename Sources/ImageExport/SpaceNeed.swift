@@ -30,7 +30,7 @@ struct SpaceNeed: Sendable {
         }
         dataBytes = units * unit
         // Tables: at most 4 KiB for a unit that stands alone, and no more than those of the whole disk.
-        let tables = min(units * 4096, size / 4096) + 8 * ByteSize.mebibyte
+        let tables = min(units * 4096, size / 4096) + form.fixedPart
         if form.isCompressed {
             // How well it compresses is not known before: a quarter is what hardly any system falls below.
             let packed = dataBytes / 4 + tables
@@ -48,7 +48,8 @@ struct SpaceNeed: Sendable {
     static func confirm(_ needs: [SpaceNeed], in folder: String) throws {
         let bytes = needs.reduce(0) { $0 + $1.bytes }
         guard let free = Cache.freeSpace(at: folder), free < bytes else { return }
-        let upTo = needs.allSatisfy(\.form.isCompressed) ? "at least" : "up to"
+        // What is compressed is a guess, and may turn out smaller or larger.
+        let upTo = needs.contains(where: \.form.isCompressed) ? "about" : "up to"
         let names = needs.map(\.form.format.rawValue).joined(separator: ", ")
         throw FlashlayerError(
             .noSpace,
@@ -62,6 +63,16 @@ struct SpaceNeed: Sendable {
 }
 
 extension ExportForm {
+    /// Bytes of headers, first tables and descriptions that even an empty disk takes: measured with qemu-img 7.2, rounded up.
+    fileprivate var fixedPart: UInt64 {
+        switch format {
+        case .raw, .vdi, .vpc: 64 * ByteSize.kibibyte
+        case .vmdk, .ova: 128 * ByteSize.kibibyte
+        case .qcow2, .vagrant: 384 * ByteSize.kibibyte
+        case .vhdx: 1536 * ByteSize.kibibyte
+        }
+    }
+
     /// What data takes at once, in bytes; of formats whose files have holes within what is taken, a page.
     fileprivate var allocationUnit: UInt64 {
         switch format {

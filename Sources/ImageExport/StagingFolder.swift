@@ -28,6 +28,11 @@ final class StagingFolder: Sendable {
     private static let sticky: mode_t = 0o1000
     private static let mode: mode_t = sticky | 0o700
 
+    /// Bytes that the name of an output may have, so that all of ours fit into NAME_MAX; the journal's is the longest.
+    static let longestName = Int(NAME_MAX) - "..moved".utf8.count
+    /// Of a vmdk in parts, whose parts are called `NAME-1f0c93ab-s001.vmdk`; there may be ten thousand.
+    static let longestNameInParts = Int(NAME_MAX) - "-1f0c93ab-s0001".utf8.count
+
     /// - Throws: `busy` while another process makes the same output; `cannot-create`, `not-permitted`, `no-space`.
     init(beside output: String) throws {
         self.output = output

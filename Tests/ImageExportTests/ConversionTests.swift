@@ -53,6 +53,27 @@ struct ConversionTests {
         #expect(plain.bytes > plain.dataBytes && archive.bytes > archive.dataBytes / 2)
     }
 
+    @Test(
+        "a tiny disk needs little more room than it has data",
+        arguments: ["raw", "qcow2", "vdi", "vmdk", "vhdx", "vpc", "ova"]
+    )
+    func tiny(word: String) throws {
+        let extents = [Extent(offset: 0, length: 4096, kind: .data)]
+        let need = SpaceNeed(try ExportForm(recipeWord: word), extents: extents, size: 1 << 20)
+        #expect(need.bytes <= 2 << 20, "\(need.bytes)")
+    }
+
+    @Test("what is only guessed is told as a guess", arguments: [("ova", "about"), ("vdi", "up to")])
+    func guessed(word: String, words: String) throws {
+        let extents = [Extent(offset: 0, length: 1 << 60, kind: .data)]
+        let need = SpaceNeed(try ExportForm(recipeWord: word), extents: extents, size: 1 << 60)
+        let error = #expect(throws: FlashlayerError.self) { try need.confirm(in: "/tmp") }
+        #expect(
+            error?.code == .noSpace && error?.message.contains("takes \(words) ") == true,
+            "\(error?.message ?? "")"
+        )
+    }
+
     @Test("a description's parts are read, and nothing else is")
     func descriptor() {
         let text = """

@@ -40,6 +40,33 @@ struct RefusalTests {
         Wrong(line: "over.qcow2 base.qcow2 --force", status: 73, words: ["or a part of it"]),
         Wrong(line: "k.raw nowhere/k.vdi", status: 73, words: ["nowhere"]),
         Wrong(line: "k.raw alien.vdi", status: 73, words: ["not ours"]),
+        Wrong(
+            line: "k.raw \(String(repeating: "n", count: 245)).vdi",
+            status: 64,
+            words: ["has 249 bytes, and may have 248", "shorter"]
+        ),
+        Wrong(
+            line: "k.raw \(String(repeating: "n", count: 296)).vdi",
+            status: 64,
+            words: ["has 300 bytes, and may have 248"]
+        ),
+        Wrong(
+            line: "k.raw \(String(repeating: "n", count: 237)).vmdk --subformat twoGbMaxExtentSparse",
+            status: 64,
+            words: ["may have 240"]
+        ),
+        Wrong(line: "k.raw a\"b.vmdk --subformat twoGbMaxExtentSparse", status: 64, words: ["quotation mark"]),
+        Wrong(line: "k.raw a\nb.vmdk --subformat twoGbMaxExtentSparse", status: 64, words: ["line end"]),
+        Wrong(
+            line: "k.raw k.ova --hardware-version 12 --disk-controller nvme",
+            status: 64,
+            words: ["nvme takes hardware version 13", "the machine has 12"]
+        ),
+        Wrong(
+            line: "k.raw k.ova --hardware-version 7 --firmware uefi",
+            status: 64,
+            words: ["takes hardware version 8"]
+        ),
     ]
 
     @Test("say why and what to do, and touch nothing", arguments: wrong)
@@ -74,6 +101,22 @@ struct RefusalTests {
             ["-euc", "sha256sum *"],
             workingDirectory: folder.folder.path
         )
+    }
+
+    @Test(
+        "the longest names that are allowed do",
+        arguments: [(244, "vdi", [String]()), (235, "vmdk", ["--subformat", "twoGbMaxExtentSparse"])]
+    )
+    func longest(stem: Int, ending: String, options: [String]) async throws {
+        let folder = try ExportFolder(size: 1 << 20, data: [0..<4096])
+        let name = "\(String(repeating: "n", count: stem)).\(ending)"
+        for _ in 1...2 {
+            let outcome = try await FlashlayerProgram.run(
+                ["export", folder.image, folder.file(name), "--force"] + options
+            )
+            #expect(outcome.status == 0, "\(outcome.errors)")
+        }
+        #expect(try folder.names.contains(name))
     }
 
     @Test("a device is no image to export", .enabled(if: getuid() == 0, "loop devices need root"))

@@ -73,6 +73,7 @@ struct ExportCommand: Operation {
         try Self.confirmLocal(image)
         let form = try ExportForm(try chosenFormat, subformat: subformat, compresses: compress)
         let machine = try hardware.settings(image: image, form: form)
+        try ExportRun.confirmName(of: output, as: form)
         let file = try OutputFile(output, replaces: force)
         let run = ExportRun(
             image,
