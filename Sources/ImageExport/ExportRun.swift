@@ -192,7 +192,9 @@ package struct ExportRun: Sendable {
             default: form.subformat == .twoGbMaxExtentSparse ? staging.uniqueName() : ownName
             }
         // What an archive holds has to have a name that fits: better known now than at the end.
-        if disk != ownName { _ = try ApplianceArchive.header(disk, size: 0, modified: 0) }
+        if form.format == .ova || form.format == .vagrant {
+            _ = try ApplianceArchive.header(disk, size: 0, modified: 0)
+        }
         let expected = try await convert(source, to: staging.file(disk), onProgress)
         let scan = try await readBack(staging.file(disk), source, expected, onProgress)
         try source.confirmUnchanged()
