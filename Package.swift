@@ -145,7 +145,7 @@ let tests: [Target] = [
     .testTarget(name: "ServiceManagerTests", dependencies: ["Model", "ServiceManager", "TestSupport"]),
     .testTarget(
         name: "StationTests",
-        dependencies: ["BlockDevices", "Model", "Station", "StationProtocol", "TestSupport"]
+        dependencies: ["BlockDevices", "Model", "Programs", "Station", "StationProtocol", "TestSupport"]
     ),
     .testTarget(
         name: "FlashingTests",
