@@ -68,13 +68,25 @@ package enum BuilderWorker {
         accelerator: Accelerator,
         _ session: WorkerSession
     ) throws -> GuestfsHandle {
-        let guest = try GuestfsHandle()
-        try guest.configure(job, accelerator: accelerator)
-        try session.checkCancelled()
-        let duration = try ContinuousClock().measure { try unsafe guest.check { unsafe guestfs_launch($0) } }
-        session.emit(ApplianceEvent.launched(seconds: duration / .seconds(1)))
-        return guest
+        let start = ContinuousClock.now
+        var attempt = 1
+        while true {
+            let guest = try GuestfsHandle()
+            try guest.configure(job, accelerator: accelerator)
+            try session.checkCancelled()
+            try unsafe guest.check { unsafe guestfs_launch($0) }
+            // What runs in the guest sees the kernel's names, and some of it writes them down, as GRUB does in its menu: the
+            // same layers would give another image. Mostly the next launch finds the disks as they were added.
+            if try attempt == mostLaunches || DiskNames(of: guest).areInOrder {
+                session.emit(ApplianceEvent.launched(seconds: (ContinuousClock.now - start) / .seconds(1)))
+                return guest
+            }
+            attempt += 1
+        }
     }
+
+    /// So many times out of order in a row is a machine that will not have it otherwise: the build is right all the same.
+    private static let mostLaunches = 6
 }
 
 extension String {

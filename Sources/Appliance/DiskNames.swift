@@ -28,6 +28,9 @@ struct DiskNames: Equatable {
         }
     }
 
+    /// The kernel has found the disks in the order in which they were added.
+    var areInOrder: Bool { pairs.allSatisfy { $0.kernel == $0.canonical } }
+
     /// - Parameter mountable: as libguestfs returned it, such as `/dev/sda3`, `/dev/GROUP/VOLUME` or
     ///   `btrfsvol:/dev/sdc2/@`.
     /// - Returns: what its calls take.

@@ -27,4 +27,10 @@ struct DiskNamesTests {
     func canonical(_ given: String, _ expected: String) {
         #expect(swapped.canonical(given) == expected)
     }
+
+    @Test("two disks that changed places are out of order")
+    func order() {
+        #expect(!swapped.areInOrder)
+        #expect(DiskNames([.init(kernel: "/dev/sda", canonical: "/dev/sda")]).areInOrder)
+    }
 }

@@ -56,6 +56,30 @@ struct InstallRunTests {
         _ = try await ScriptBundle(try Plan(.recipe(path: folder.path))).write(to: folder.file("out"), replaces: false)
     }
 
+    @Test("a file that is mounted, as in a container, is written where it is")
+    func mounted() async throws {
+        let folder = try TemporaryFolder()
+        try await Self.bundle(in: folder, script: "true")
+        let course = #"""
+            small size=16M
+            cd /mnt/root
+            mkdir -p opt/app
+            echo old > run/file
+            echo '1.2.3.4 old' > run/hosts
+            : > opt/app/2
+            : > etc/hosts
+            mount --bind run/file opt/app/2
+            mount --bind run/hosts etc/hosts
+            inside sh /bundle/out/install.sh
+            mountpoint -q opt/app/2
+            echo "file $(cat run/file)"
+            echo "hosts $(tail -n 1 run/hosts)"
+            """#
+        let outcome = try await SmallMachine.run(course, in: folder.path)
+        #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
+        #expect(outcome.output.hasSuffix("file new\nhosts 127.0.1.1 new\n"), "\(outcome.output)")
+    }
+
     /// What is full is memory for bytes, or for names: the second comes up only when files are made.
     @Test(
         "a full file system ends it with 73 whenever it comes: each file is old or new, and with room the next run completes",

@@ -352,7 +352,8 @@ struct InstallScript {
             ) > "$work/output" 2>&1 < /dev/null 8>&- 9>&- &
             child=$!
             # Followed through the file, not a pipe: what a script leaves running may keep it open for ever.
-            tail -n +1 -s 0.1 -f --pid="$child" "$work/output" 2> /dev/null | show "$source" &
+            # Neither may hold the lock: they can outlive an interruption for a moment, and the next run would be refused.
+            tail -n +1 -s 0.1 -f --pid="$child" "$work/output" 2> /dev/null 9>&- | show "$source" 9>&- &
             follower=$!
             status=0
             wait "$child" || status=$?

@@ -125,6 +125,7 @@ extension OverlaySteps {
 
     private static var staging: String {
         """
+        \(ShellText.isMounted)
         end() {
             status=$?
             trap '' TERM HUP INT
@@ -146,7 +147,11 @@ extension OverlaySteps {
             if [ ! -e "$new" ] && [ ! -L "$new" ]; then continue; fi
             # As tar does with an empty folder.
             if [ -d "$path" ] && [ ! -L "$path" ]; then rmdir -- "$path"; fi
-            mv -f -T -- "$new" "$path"
+            # A file that is mounted, as /etc/hosts is in a container, can only be written where it is.
+            mv -f -T -- "$new" "$path" 2> /dev/null || { is_mounted "$path" && cat -- "$new" > "$path"; } || {
+                echo "$path cannot be replaced"
+                exit \(ShellText.cannotCreate)
+            }
         done < \(list("files"))
         each_folder drop_staged
         trap - EXIT TERM HUP INT

@@ -16,11 +16,17 @@ package enum ShellText {
     /// Names of what is not in place yet, for mktemp(1).
     static let temporaryName = ".flashlayer.XXXXXXXXXX"
 
+    /// Whether a path leads to a mount point: no other file can take its name.
+    static let isMounted = """
+        is_mounted() { mountpoint -q -- "$1"; } # FILE
+        """
+
     /// A new file is made beside the old one and takes its name, owner, mode and attributes: whatever happens, the old file
     /// is there or the new one, never half of one. Of a link, what it leads to is replaced.
     static let put = """
+        \(isMounted)
         put() { # FILE: standard input becomes its content
-            target=$(readlink -f -- "$1")
+            target=$(readlink -f -- "$1") || unwritten "$1"
             fresh=
             trap '[ -z "$fresh" ] || rm -f -- "$fresh"' EXIT
             trap 'exit 143' TERM HUP
@@ -34,7 +40,8 @@ package enum ShellText {
             # Its blocks before its name: else a power cut may leave the name of an empty file.
             said=$({ cat > "$fresh" && sync -- "$fresh"; } 2>&1) || unwritten "$1" "$said"
             # A file that is mounted, as /etc/hosts is in a container, can only be written where it is.
-            mv -f -T -- "$fresh" "$target" 2> /dev/null || cat -- "$fresh" > "$target" || unwritten "$1"
+            mv -f -T -- "$fresh" "$target" 2> /dev/null || { is_mounted "$target" && cat -- "$fresh" > "$target"; } ||
+                unwritten "$1"
             rm -f -- "$fresh"
             fresh=
         }
