@@ -110,6 +110,7 @@ struct Build: Operation {
         var output = Self.place(output, format: format, name: resolved.plan.outputName)
         let exports = try all ? Exports(resolved.plan, beside: output) : nil
         output.exports = exports?.paths ?? []
+        output.folders = exports?.folderPaths ?? []
         let imageBuild = ImageBuild(
             resolved,
             output: output,

@@ -38,13 +38,16 @@ struct Exports {
         if plan.exports.contains(where: { $0.format == .ova }) { try hardware.confirm(as: .badRecipe) }
         self.plan = plan
         folders = plan.layerExports.map { ($0, image.folder($0)) }
-        for folder in folders { try ExportDraft.confirm(folder.path, replaces: true) }
+        for folder in folders { try ExportDraft.confirm(Path.absolute(folder.path), replaces: true) }
     }
 
     /// Files that are made of the image.
     var paths: [String] { forms.map(\.path) }
 
-    var all: [String] { paths + folders.map(\.path) }
+    /// Of the layers.
+    var folderPaths: [String] { folders.map(\.path) }
+
+    var all: [String] { paths + folderPaths }
 
     /// What is there already is replaced.
     func make(of result: BuildResult, _ console: Console) async throws {

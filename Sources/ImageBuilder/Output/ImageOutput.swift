@@ -21,6 +21,8 @@ package struct ImageOutput: Sendable {
 
     /// What is made of the image afterwards, in place of what is there: checked before the build starts.
     package var exports: [String] = []
+    /// Folders that are made of the layers.
+    package var folders: [String] = []
 
     package init(path: String, format: Format) {
         self.path = path
@@ -60,7 +62,7 @@ package struct ImageOutput: Sendable {
     ///   - folders: whose files it reads.
     /// - Throws: `cannot-create` when the image cannot be put there: better now than after minutes.
     func confirmPossible(replacingNoneOf inputs: [String] = [], orWithin folders: [String] = []) throws {
-        for made in [path, blockMap, description, inventory, log, failedDisk] + exports {
+        for made in [path, blockMap, description, inventory, log, failedDisk] + exports + self.folders {
             let absolute = Path.absolute(made)
             if let layer = folders.first(where: { absolute.hasPrefix($0 + "/") }) {
                 throw FlashlayerError(
