@@ -13,7 +13,7 @@ package enum ShellText {
     /// What such a text ends with when a file cannot be written: EX_CANTCREAT of sysexits.h.
     package static let cannotCreate: Int32 = 73
 
-    /// Names of what is not in place yet, for mktemp(1).
+    /// Names of what is not in place yet: mktemp(1) puts letters in the place of the Xs, so that nobody else can have one.
     static let temporaryName = ".flashlayer.XXXXXXXXXX"
 
     /// Whether a path leads to a mount point: no other file can take its name.
