@@ -35,7 +35,7 @@ struct ClaimTests {
         let start = ContinuousClock.now
         #expect(refusal { _ = try Claim(disk.identity, lockTimeout: .seconds(1)) } == .busy)
         let waited = ContinuousClock.now - start
-        #expect(waited >= .seconds(1) && waited < .seconds(20))
+        #expect(waited >= .seconds(1) && waited < .seconds(300))
         // The gate leaves it to the claim, which waits.
         #expect(inventory.refusals(of: disk, for: WriteRequest(allowed: [.virtual])).isEmpty)
         try claim.confirm()

@@ -32,7 +32,7 @@ struct DeviceWatchTests {
         while try !isThere() { try await Task.sleep(for: .milliseconds(20)) }
     }
 
-    @Test("a disk that comes and goes is told once each, and Ctrl-C is the end", .timeLimit(.minutes(2)))
+    @Test("a disk that comes and goes is told once each, and Ctrl-C is the end", .timeLimit(.minutes(30)))
     func comesAndGoes() async throws {
         let script = #"""
             "$flashlayer" devices --watch --json > "$1/lines" & pid=$!
@@ -56,7 +56,7 @@ struct DeviceWatchTests {
         #expect(told == [["add", "remove"], ["add"]])
     }
 
-    @Test("it ends when nobody reads it any more", .timeLimit(.minutes(1)))
+    @Test("it ends when nobody reads it any more", .timeLimit(.minutes(30)))
     func closed() async throws {
         let loop = try LoopDevice(size: 1 << 20)
         defer { loop.close() }

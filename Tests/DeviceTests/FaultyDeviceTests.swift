@@ -117,7 +117,7 @@ struct FaultyDeviceTests {
         defer { hanging.close() }
         let writing = Task { try await write(to: hanging).status }
         // On a busy machine dd takes its time to get there.
-        for _ in 0..<300 where hanging.counters.faults == 0 { try await Task.sleep(for: .milliseconds(100)) }
+        for _ in 0..<3000 where hanging.counters.faults == 0 { try await Task.sleep(for: .milliseconds(100)) }
         #expect(hanging.counters.bytesWritten == 8 << 20)
         #expect(hanging.counters.faults == 1)
         hanging.close()

@@ -275,7 +275,7 @@ struct GrowTests {
             : > "$3/go"
             until [ -e "$3/done" ]; do sleep 0.05; done
             # The loop device goes with its last user.
-            for i in $(seq 200); do
+            for i in $(seq 6000); do
                 grep -qlx "$2" /sys/block/loop*/loop/backing_file 2>&- || exit $status
                 sleep 0.05
             done

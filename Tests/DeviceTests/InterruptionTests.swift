@@ -91,12 +91,12 @@ struct InterruptionTests {
             engine=$(pgrep --parent $pid)
             kill -s KILL $pid
             wait $pid
-            for i in $(seq 100); do kill -0 "$engine" 2>/dev/null || exit 0; sleep 0.1; done
+            for i in $(seq 3000); do kill -0 "$engine" 2>/dev/null || exit 0; sleep 0.1; done
             exit 1
             """#,
             arguments: [image, device.path]
         )
-        #expect(outcome.status == 0, "the engine outlived its parent by ten seconds")
+        #expect(outcome.status == 0, "the engine outlived its parent by five minutes")
         #expect(try await !hasTable(device.path))
     }
 

@@ -33,7 +33,7 @@ extension RefusalTests {
                 cp "$3/udev-rules/85-flashlayer.rules" /run/udev/rules.d
                 \(Udev.daemon) >/dev/null 2>&1 & udevd=$!
                 trap 'kill $udevd; wait $udevd || true; [ "$had" ] || rm -rf /dev/disk' EXIT
-                for try in $(seq 100); do [ -S /run/udev/control ] && break; sleep 0.05; done
+                for try in $(seq 6000); do [ -S /run/udev/control ] && break; sleep 0.05; done
                 \(body)
                 """
             return try await FlashlayerProgram.script(
@@ -88,7 +88,7 @@ extension RefusalTests {
                 mkdir -p /run/udev
                 \(Udev.daemon) >/dev/null 2>&1 & udevd=$!
                 trap 'kill $udevd; wait $udevd || true; [ "$had" ] || rm -rf /dev/disk' EXIT
-                for try in $(seq 100); do [ -S /run/udev/control ] && break; sleep 0.05; done
+                for try in $(seq 6000); do [ -S /run/udev/control ] && break; sleep 0.05; done
                 "$flashlayer" write "$2/image.raw" "$1" --allow virtual --yes --quiet
                 readlink -f /dev/disk/by-uuid/$uuid
                 """

@@ -23,7 +23,7 @@ final class WebServer: Sendable {
         let python = try Program("python3", debianPackage: "python3")
         task = Task { try await _ = python.outcome([script, folder.path, fault, portFile]) }
         var port = ""
-        for _ in 0..<2000 where port.isEmpty {
+        for _ in 0..<60_000 where port.isEmpty {
             try await Task.sleep(for: .milliseconds(5))
             port = (try? String(decoding: TestImage.bytes(of: portFile), as: UTF8.self)) ?? ""
         }

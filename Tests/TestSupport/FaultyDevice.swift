@@ -224,7 +224,7 @@ package final class FaultyDevice: Sendable {
     }
 
     private static func wait(for disk: String, size: UInt64) async throws {
-        for _ in 0..<1000 {
+        for _ in 0..<60_000 {
             var status = stat()
             if unsafe stat(disk, &status) == 0, status.st_size == off_t(size) { return }
             try await Task.sleep(for: .milliseconds(5))

@@ -103,7 +103,7 @@ package final class LoopDevice: Sendable {
                 guard loop >= 0 else { throw Errno.current }
                 defer { Glibc.close(loop) }
                 return try Self.configure(loop, file: file ?? backingFile, Options(sectorSize: sectorSize))
-            } catch let error as Errno where [EBUSY, ENXIO].contains(error.value) && attempt < 2000 {
+            } catch let error as Errno where [EBUSY, ENXIO].contains(error.value) && attempt < 60_000 {
                 usleep(1000)
             }
         }
