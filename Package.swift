@@ -61,6 +61,13 @@ let rooms: [Target] = [
             "CLinux",
         ]
     ),
+    .target(
+        name: "StationService",
+        dependencies: [
+            "Model", "Threads", "Digests", "Programs", "ServiceManager", "DiskImages", "BlockDevices", "StationProtocol",
+            "Station", "Flashing",
+        ]
+    ),
     .target(name: "Resolution", dependencies: ["Model", "Threads", "Digests", "Programs", "Layers"]),
     .target(
         name: "ImageBuilder",
@@ -86,6 +93,7 @@ let rooms: [Target] = [
 let programs: [Target] = [
     .executableTarget(name: "flashlayer", dependencies: ["FlashlayerCommands"]),
     .executableTarget(name: "flashlayer-builder", dependencies: ["Appliance"]),
+    .executableTarget(name: "flashlayerd", dependencies: ["StationService"]),
 ]
 
 let tests: [Target] = [
@@ -148,6 +156,13 @@ let tests: [Target] = [
         dependencies: ["BlockDevices", "Model", "Programs", "Station", "StationProtocol", "TestSupport"]
     ),
     .testTarget(
+        name: "StationServiceTests",
+        dependencies: [
+            "BlockDevices", "DiskImages", "Model", "Programs", "ServiceManager", "Station", "StationProtocol", "StationService",
+            "TestSupport", "flashlayer", "flashlayerd",
+        ]
+    ),
+    .testTarget(
         name: "FlashingTests",
         dependencies: ["BlockDevices", "DiskImages", "Flashing", "Model", "Programs", "TestSupport"]
     ),
@@ -167,6 +182,7 @@ let package = Package(
     products: [
         .executable(name: "flashlayer", targets: ["flashlayer"]),
         .executable(name: "flashlayer-builder", targets: ["flashlayer-builder"]),
+        .executable(name: "flashlayerd", targets: ["flashlayerd"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

@@ -49,6 +49,9 @@ extension StationPolicy {
         return slot
     }
 
+    /// Where a job runs; nil when it has ended.
+    package func slot(of ticket: JobTicket) -> String? { tracks.first { $0.job?.ticket == ticket }?.slot.name }
+
     /// nil: no such slot.
     package func state(of slot: String) -> SlotState? { tracks.first { $0.slot.name == slot }?.state }
 

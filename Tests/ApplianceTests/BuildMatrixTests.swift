@@ -8,3 +8,7 @@ import Testing
 /// processors have work; what it holds is in a file for each subject.
 @Suite("Builds under other conditions", .serialized, .enabled(if: getuid() == 0, "bootstrapping needs root"))
 struct BuildMatrixTests {}
+
+/// Builds that do not begin with the shared one: they run while that one is made.
+@Suite("Builds that begin anew", .serialized, .enabled(if: getuid() == 0, "bootstrapping needs root"))
+struct FreshBuildTests {}

@@ -10,7 +10,7 @@ import Resolution
 import TestSupport
 import Testing
 
-extension BuildMatrixTests {
+extension FreshBuildTests {
     /// As osconfiglib's own examples are written.
     private static func recipe(_ url: String) -> String {
         """

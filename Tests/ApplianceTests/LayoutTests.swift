@@ -2,6 +2,7 @@
 // Copyright the flashlayer authors
 
 import FoundationEssentials
+import Glibc
 import ImageBuilder
 import Layers
 import Model
@@ -10,8 +11,8 @@ import Resolution
 import TestSupport
 import Testing
 
-/// Of one suite with the other builds, so that no two appliances run at a time.
-extension BuildMatrixTests {
+@Suite("Builds upon other layouts", .serialized, .enabled(if: getuid() == 0, "bootstrapping needs root"))
+struct LayoutBuildTests {
     /// Builds on a base, 3 GiB large, with a kernel argument, a file and a script that looks around.
     private func build(upon base: String, _ script: String, in folder: TemporaryFolder) async throws -> (
         result: BuildResult, warnings: [String]
@@ -47,13 +48,15 @@ extension BuildMatrixTests {
         let image = try await Fixture.shared.built().result.image
         let folder = try TemporaryFolder()
         let layouts = try await GuestLayouts(in: folder, from: image)
-        try await lvm(layouts.lvm)
-        try await btrfs(layouts.btrfs)
+        // Beside each other: this is the longest of all.
+        async let first: Void = lvm(layouts.lvm)
+        async let second: Void = btrfs(layouts.btrfs)
         let error = await #expect(throws: FlashlayerError.self) {
             _ = try await build(upon: layouts.luks, "true", in: try TemporaryFolder())
         }
         #expect(error?.code == .unavailable)
         #expect(error?.message.contains("encrypted (LUKS)") == true)
+        _ = try await (first, second)
     }
 
     private func lvm(_ base: String) async throws {

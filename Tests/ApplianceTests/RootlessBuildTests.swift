@@ -9,8 +9,8 @@ import Resolution
 import TestSupport
 import Testing
 
-/// A build by somebody who is not root. Part of the same suite: one appliance at a time.
-extension BuildMatrixTests {
+/// A build by somebody who is not root. It needs nothing of the shared build but the base to compare with.
+extension FreshBuildTests {
     /// Makes a user, and lets it build what lies in a folder. `$program` is copied, with the libraries of the toolchain:
     /// the user may not be able to look where they are.
     private static let build = """
@@ -55,7 +55,6 @@ extension BuildMatrixTests {
 
     @Test("one who is not root gets the same base, file by file, under the same key, and leaves nothing behind")
     func rootless() async throws {
-        _ = try await Fixture.shared.built()
         let folder = try TemporaryFolder()
         _ = try TestProject.plan(scripts: ["10-ok": "#!/bin/sh\ntrue\n"], in: folder)
         let outcome = try await FlashlayerProgram.script(Self.build, arguments: [folder.path])
@@ -64,6 +63,8 @@ extension BuildMatrixTests {
         let bases = try FileManager.default.contentsOfDirectory(atPath: "\(cache)/base")
         let base = try #require(bases.first)
         #expect(bases.count == 1)
+        // That of the shared build, which goes on meanwhile.
+        _ = try await Fixture.shared.built()
         let made = try await manifest(of: "\(cache)/base/\(base)", in: folder, "made")
         let expected = try await manifest(of: "\(try Cache().path)/base/\(base)", in: folder, "expected")
         #expect(made.split(separator: "\n").count > 10_000)

@@ -31,9 +31,10 @@ enum RunningGuest {
     ///     inside COMMAND...     runs in the machine
     ///     tree FOLDER           lists all that a root folder holds, for comparison
     static func run(_ disk: String, _ script: String, _ arguments: [String] = []) async throws -> Program.Outcome {
-        try await Program("unshare", debianPackage: "util-linux").outcome(
+        // Away from the terminal of whoever runs the tests: Packer would wait for its turn there, for ever.
+        try await Program("setsid", debianPackage: "util-linux").outcome(
             [
-                "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--", "bash",
+                "--wait", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--", "bash",
                 "-euo", "pipefail", "-c", PrivateMounts.forgetOthers + start + script, "bash", disk,
             ] + arguments
         )

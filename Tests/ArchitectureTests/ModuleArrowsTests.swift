@@ -32,6 +32,11 @@ struct ModuleArrowsTests {
             "Model", "Threads", "Digests", "PartitionTables", "Programs", "DiskImages", "BlockDevices", "CLibURing",
             "CLinux",
         ],
+        // Hands and ears of the policy: engines, udev, the socket. Knows nothing of layers but the file of the slots.
+        "StationService": [
+            "Model", "Threads", "Digests", "Programs", "ServiceManager", "DiskImages", "BlockDevices", "StationProtocol",
+            "Station", "Flashing",
+        ],
         // Asks the network and the package managers what a project stands for; never touches a disk image.
         "Resolution": ["Model", "Threads", "Digests", "Programs", "Layers"],
         "ImageBuilder": ["Model", "Threads", "Digests", "Programs", "Layers", "DiskImages", "Resolution", "CLinux"],
@@ -46,6 +51,7 @@ struct ModuleArrowsTests {
         ],
         "flashlayer": ["FlashlayerCommands"],
         "flashlayer-builder": ["Appliance"],
+        "flashlayerd": ["StationService"],
     ]
 
     @Test("each shipped target knows only what it may")

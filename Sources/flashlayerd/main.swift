@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copyright the flashlayer authors
+
+import Glibc
+import StationService
+
+exit(await StationProgram.run())
