@@ -64,7 +64,8 @@ let rooms: [Target] = [
     .target(
         name: "StationService",
         dependencies: [
-            "Model", "Threads", "Digests", "Programs", "ServiceManager", "DiskImages", "BlockDevices", "StationProtocol",
+            "Model", "Threads", "Digests", "Programs", "ServiceManager", "DiskImages", "BlockDevices",
+            "StationProtocol",
             "Station", "Flashing",
         ]
     ),
@@ -158,7 +159,8 @@ let tests: [Target] = [
     .testTarget(
         name: "StationServiceTests",
         dependencies: [
-            "BlockDevices", "DiskImages", "Model", "Programs", "ServiceManager", "Station", "StationProtocol", "StationService",
+            "BlockDevices", "Model", "Programs", "ServiceManager", "Station", "StationProtocol",
+            "StationService",
             "TestSupport", "flashlayer", "flashlayerd",
         ]
     ),

@@ -235,8 +235,11 @@ package actor Conductor {
     }
 
     /// - Parameter isWatched: it ends by itself when its device hangs.
-    private func begin(_ ticket: JobTicket, isWatched: Bool = false, _ body: @escaping @Sendable () async -> StationEvent)
-    {
+    private func begin(
+        _ ticket: JobTicket,
+        isWatched: Bool = false,
+        _ body: @escaping @Sendable () async -> StationEvent
+    ) {
         let task = Task {
             let event = await body()
             self.done(ticket, Task.isCancelled, event)

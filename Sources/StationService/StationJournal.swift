@@ -18,11 +18,19 @@ struct StationJournal: Sendable {
             case .alreadyDone:
                 write(.notice, "slot \(job.slot): \(name(job)) holds the image already", job, "already-done")
             case .failed(let code, let text):
-                write(.warning, "slot \(job.slot): \(name(job)) failed: \(Printable.line(text)) [\(code.rawValue)]", job, "failed")
+                write(
+                    .warning,
+                    "slot \(job.slot): \(name(job)) failed: \(Printable.line(text)) [\(code.rawValue)]",
+                    job,
+                    "failed"
+                )
             case .cancelled: write(.warning, "slot \(job.slot): \(name(job)) was cancelled", job, "cancelled")
             }
         case .duplicate(let identity):
-            tell(.warning, "several sticks call themselves \(Printable.line(identity.serial)): none of them is known again")
+            tell(
+                .warning,
+                "several sticks call themselves \(Printable.line(identity.serial)): none of them is known again"
+            )
         case .released(let identity):
             tell(.notice, "stick \(Printable.line(identity.serial)) is let out of its quarantine")
         }

@@ -34,7 +34,8 @@ enum RunningGuest {
         // Away from the terminal of whoever runs the tests: Packer would wait for its turn there, for ever.
         try await Program("setsid", debianPackage: "util-linux").outcome(
             [
-                "--wait", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "--", "bash",
+                "--wait", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation",
+                "private", "--", "bash",
                 "-euo", "pipefail", "-c", PrivateMounts.forgetOthers + start + script, "bash", disk,
             ] + arguments
         )

@@ -87,7 +87,7 @@ struct HouseRulesTests {
 
     @Test("libraries throw and return; only programs print and exit", arguments: ["print(", "exit("])
     func onlyProgramsSpeak(call: String) async throws {
-        let programs: Set = ["FlashlayerCommands", "flashlayer", "flashlayer-builder"]
+        let programs: Set = ["FlashlayerCommands", "flashlayer", "flashlayer-builder", "flashlayerd"]
         for target in try await Manifest.current.value.shipped where target.isSwift && !programs.contains(target.name) {
             for file in try Checkout.files([target.folder], suffixes: [".swift"]) {
                 for (number, line) in SourceText.code(try Checkout.lines(file)).enumerated() {

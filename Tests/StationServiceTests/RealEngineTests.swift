@@ -20,7 +20,10 @@ import Testing
 )
 struct RealEngineTests {
     private func station() async throws -> PretendStation {
-        try await PretendStation(EngineHands(executable: try FlashlayerProgram.path, allowed: [.virtual]), size: 24 << 20)
+        try await PretendStation(
+            EngineHands(executable: try FlashlayerProgram.path, allowed: [.virtual]),
+            size: 24 << 20
+        )
     }
 
     /// A loop device as a stick in a slot.
