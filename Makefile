@@ -73,6 +73,8 @@ BASH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISH_COMPLETIONS = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 MANUAL = $(DESTDIR)$(PREFIX)/share/man
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS = $(DESTDIR)$(PREFIX)/lib/sysusers.d
 
 install: build install-files
 
@@ -80,6 +82,12 @@ install: build install-files
 install-files:
 	install -D -m 755 $(RELEASE)/flashlayer $(DESTDIR)$(PREFIX)/bin/flashlayer
 	install -D -m 755 $(RELEASE)/flashlayer-builder $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder
+	install -D -m 755 $(RELEASE)/flashlayerd $(DESTDIR)$(PREFIX)/bin/flashlayerd
+	install -d $(UNITS)
+	sed 's,^ExecStart=/usr/bin/,ExecStart=$(PREFIX)/bin/,' systemd/flashlayerd.service > $(UNITS)/flashlayerd.service
+	chmod 644 $(UNITS)/flashlayerd.service
+	install -D -m 644 systemd/flashlayerd-sysusers.conf $(SYSUSERS)/flashlayerd.conf
+	install -D -m 644 systemd/flashlayerd.8 $(MANUAL)/man8/flashlayerd.8
 	install -D -m 644 udev-rules/85-flashlayer.rules $(UDEV_RULES)/85-flashlayer.rules
 	install -D -m 644 systemd/flashlayer.conf $(TMPFILES)/flashlayer.conf
 	install -d $(BASH_COMPLETIONS) $(ZSH_COMPLETIONS) $(FISH_COMPLETIONS) $(MANUAL)/man1 $(MANUAL)/man5
@@ -93,7 +101,8 @@ install-files:
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/flashlayer $(DESTDIR)$(PREFIX)/libexec/flashlayer/flashlayer-builder \
-		$(UDEV_RULES)/85-flashlayer.rules $(TMPFILES)/flashlayer.conf $(BASH_COMPLETIONS)/flashlayer \
+		$(DESTDIR)$(PREFIX)/bin/flashlayerd $(UNITS)/flashlayerd.service $(SYSUSERS)/flashlayerd.conf \
+		$(MANUAL)/man8/flashlayerd.8 $(UDEV_RULES)/85-flashlayer.rules $(TMPFILES)/flashlayer.conf $(BASH_COMPLETIONS)/flashlayer \
 		$(ZSH_COMPLETIONS)/_flashlayer $(FISH_COMPLETIONS)/flashlayer.fish $(MANUAL)/man1/flashlayer.1 $(MANUAL)/man1/flashlayer-*.1 \
 		$(MANUAL)/man5/flashlayer.toml.5
 	-rmdir $(DESTDIR)$(PREFIX)/libexec/flashlayer 2>/dev/null

@@ -86,7 +86,7 @@ let rooms: [Target] = [
         dependencies: [
             "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "ImageExport",
             "DiskImages",
-            "BlockDevices", "Flashing", .arguments,
+            "BlockDevices", "Flashing", "ServiceManager", "StationProtocol", "Station", "StationService", .arguments,
         ]
     ),
 ]

@@ -5,8 +5,8 @@ import CUdev
 import Glibc
 
 /// udevd, where one runs.
-enum UdevDaemon {
-    static var isRunning: Bool {
+package enum UdevDaemon {
+    package static var isRunning: Bool {
         unsafe access("/run/udev/control", F_OK) == 0
     }
 

@@ -108,6 +108,12 @@ final class Console: Sendable {
         if error.value != EPIPE { unanswered.withLock { $0 = $0 ?? error } }
     }
 
+    /// Whether anybody still reads standard output: of a pipe that was closed nothing else tells, unless it is written to.
+    static var isHeard: Bool {
+        var entry = pollfd(fd: 1, events: 0, revents: 0)
+        return unsafe poll(&entry, 1, 0) <= 0 || entry.revents & Int16(POLLERR | POLLHUP | POLLNVAL) == 0
+    }
+
     private static let unanswered = Mutex<Errno?>(nil)
 
     /// Whether the answer has arrived: a list that was cut off by a full disk must not look like a whole one.

@@ -42,6 +42,7 @@ package struct FlashlayerCommand: AsyncParsableCommand {
                 ]
             ),
             CommandGroup(name: "Devices", subcommands: [Devices.self, Explain.self, Write.self, Verify.self]),
+            CommandGroup(name: "The imaging station", subcommands: [StationCommand.self]),
             CommandGroup(name: "This machine", subcommands: [Doctor.self]),
         ]
     )

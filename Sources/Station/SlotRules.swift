@@ -3,6 +3,9 @@
 
 /// The udev rules that let the daemon's group at the disks of taught slots, and at nothing else. No rule starts a write.
 package enum SlotRules {
+    /// Where udev reads them.
+    package static let file = "/etc/udev/rules.d/85-flashlayer-slots.rules"
+
     /// udev's `*` also matches a slash, so a pattern alone would let hubs in between pass. What holds the chain is the
     /// name of the interface, `1-1.4:1.0`: bus, hyphen, the whole chain, colon. The bus is told by the speed of the very
     /// device whose chain it is: ATTRS of one rule must all fit the same parent.

@@ -16,6 +16,8 @@ import Threads
 package struct StationDaemon: Sendable {
     /// How long jobs have to end when the service does; less than the unit's TimeoutStopSec=.
     private static let lastWords = Duration.seconds(20)
+    /// How often it is looked without a word from the kernel, which may have been missed.
+    private static let roundTime = Duration.seconds(10)
 
     package var map: SlotMap
     package var station: String?
@@ -75,9 +77,12 @@ package struct StationDaemon: Sendable {
 
     /// Looks at what is there whenever something came or went, and now and then without a word from the kernel.
     private func watch(_ monitor: HotplugMonitor, _ conductor: Conductor) async {
+        var last = ContinuousClock.now
         while !Task.isCancelled {
             do {
-                _ = try await onAbandonableThread(named: "hotplug") { monitor.wait(upTo: .seconds(2)) }
+                let event = try await onAbandonableThread(named: "hotplug") { monitor.wait(upTo: .seconds(2)) }
+                guard event == .changed || ContinuousClock.now - last > Self.roundTime else { continue }
+                last = ContinuousClock.now
                 await conductor.hear(.enumerated(try await take().media))
             } catch is CancellationError {
                 return

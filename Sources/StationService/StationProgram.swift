@@ -8,12 +8,10 @@ import Glibc
 import Model
 import Programs
 import Station
+import StationProtocol
 
 /// The program `flashlayerd`: its command line, and what it starts itself as.
 package enum StationProgram {
-    /// Of the control socket, where the service manager makes the folder.
-    package static let socket = "/run/flashlayer-station/control"
-
     private static let help = """
         Usage: flashlayerd [--config FILE] [--socket PATH]
 
@@ -21,7 +19,7 @@ package enum StationProgram {
         It starts disarmed, and is spoken to by 'flashlayer station'. It is started by systemd: flashlayerd.service.
 
           --config FILE   The taught slots (\(SlotMap.file)).
-          --socket PATH   Where it is spoken to (\(socket)).
+          --socket PATH   Where it is spoken to (\(StationSocket.path)).
           --version       Print the version.
           -h, --help      Print this.
 
@@ -69,7 +67,7 @@ package enum StationProgram {
 
     private struct Options {
         var config = SlotMap.file
-        var socket = StationProgram.socket
+        var socket = StationSocket.path
 
         /// - Returns: nil when the answer is printed already.
         init?(_ arguments: [String]) throws {

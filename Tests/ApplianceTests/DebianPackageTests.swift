@@ -33,7 +33,7 @@ struct DebianPackageTests {
     @Test("are of the program's version, depend on what the programs load, and lintian finds no error in them")
     func policy() async throws {
         let packages = try await Self.packages.value
-        #expect(packages.keys.sorted() == ["flashlayer", "flashlayer-builder"])
+        #expect(packages.keys.sorted() == ["flashlayer", "flashlayer-builder", "flashlayerd"])
         let changes = try #require(
             FileManager.default.contentsOfDirectory(atPath: "\(Checkout.root)/.build/deb").first {
                 $0.hasSuffix(".changes")
@@ -50,6 +50,8 @@ struct DebianPackageTests {
         }
         let program = try await field.run(["--field", try #require(packages["flashlayer"]), "Depends"])
         #expect(program.contains("libblkid1") && program.contains("liburing2") && !program.contains("guestfs"))
+        let station = try await field.run(["--field", try #require(packages["flashlayerd"]), "Depends"])
+        #expect(station.contains("flashlayer (= \(Version.string))") && !station.contains("guestfs"))
         let builder = try await field.run(["--field", try #require(packages["flashlayer-builder"]), "Depends"])
         #expect(builder.contains("libguestfs0") && builder.contains("flashlayer (= \(Version.string))"))
     }
@@ -64,6 +66,7 @@ struct DebianPackageTests {
                 "--mount", "--propagation", "private", "bash", "-euc", PrivateMounts.forgetOthers + Self.script, "bash",
                 folder.file("root"),
                 try #require(packages["flashlayer"]), try #require(packages["flashlayer-builder"]),
+                try #require(packages["flashlayerd"]),
             ]
         )
         #expect(outcome.status == 0, "\(outcome.output)\n\(outcome.errors)")
@@ -72,6 +75,8 @@ struct DebianPackageTests {
         #expect(lines.contains("written pass"))
         #expect(lines.contains("refused 77"))
         #expect(lines.contains("page NAME"))
+        #expect(lines.contains("station \(Version.string), user flashlayer"))
+        #expect(lines.contains("without slots 66"))
         #expect(lines.contains { $0.hasPrefix("Inst flashlayer-builder ") }, "its dependencies are in the archive")
         #expect(lines.last == "left nothing", "\(outcome.output)")
     }
@@ -80,7 +85,7 @@ struct DebianPackageTests {
         root=$1
         mmdebstrap --quiet --variant=apt --include=mandoc --skip=cleanup/apt bookworm "$root"
         cp /etc/resolv.conf "$root/etc/resolv.conf"
-        cp "$2" "$3" "$root/var/cache/apt/archives/"
+        cp "$2" "$3" "$4" "$root/var/cache/apt/archives/"
         mount -t proc proc "$root/proc"
         mount --rbind /sys "$root/sys"
         mount -t devtmpfs dev "$root/dev" 2>/dev/null || mount --rbind /dev "$root/dev"
@@ -92,7 +97,7 @@ struct DebianPackageTests {
             -o -path /var/lib/dpkg -o -path /var/cache/debconf -o -path /etc/ld.so.cache -o -path /var/cache/ldconfig \) \
             -prune -o -print | sort; }
         apt-get install --yes --quiet --no-install-recommends libblkid1 libbz2-1.0 liburing2 libstdc++6 libudev1 \
-            libssl3 libzstd1 >&2
+            libssl3 libzstd1 systemd-standalone-sysusers >&2
         every > /tmp/before
         apt-get install --yes --quiet --no-install-recommends ./flashlayer_*.deb >&2
         echo "version $(flashlayer --version)"
@@ -104,8 +109,13 @@ struct DebianPackageTests {
         echo "refused $status"
         echo "page $(mandoc -T ascii /usr/share/man/man1/flashlayer-write.1.gz | sed -n 's/^N.NA.AM.ME.E$/NAME/p')"
         bash -n /usr/share/bash-completion/completions/flashlayer
+        apt-get install --yes --quiet --no-install-recommends ./flashlayerd_*.deb >&2
+        echo "station $(flashlayerd --version), user $(getent passwd flashlayer | cut -d : -f 1)"
+        status=0
+        flashlayerd 2>/dev/null || status=$?
+        echo "without slots $status"
         apt-get install --simulate ./flashlayer-builder_*.deb
-        apt-get purge --yes --quiet flashlayer >&2
+        apt-get purge --yes --quiet flashlayerd flashlayer >&2
         every > /tmp/after
         diff /tmp/before /tmp/after && echo "left nothing"
         END

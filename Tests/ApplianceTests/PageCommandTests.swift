@@ -23,7 +23,7 @@ struct PageCommandTests {
         /// It is run, and ends with one of these.
         case run(Set<Int32>)
         /// Another test runs it, on what takes too long to be made once more: a file, and how its name begins.
-        case elsewhere(String, String)
+        case elsewhere(String, String, in: String = "ApplianceTests")
         /// The run of this test began with it, or cannot be without it.
         case before
     }
@@ -58,12 +58,25 @@ struct PageCommandTests {
         "packer build -only=qemu.image -var base_image=debian-12.qcow2 kiosk-packer/kiosk.pkr.hcl": packer,
         "packer build -only=null.machine -var ssh_host=192.0.2.7 -var ssh_private_key_file=key kiosk-packer/kiosk.pkr.hcl":
             packer,
+        "flashlayer station arm kiosk.raw --slots 1-8 --count 200 --until 18:00 --size 7G..33G": station,
+        "flashlayer station status --watch": station, "flashlayer station disarm": station,
+        "flashlayer station teach 1": teaching, "flashlayer station teach front --device /dev/sdX": teaching,
         "make": .before, "make deps": .before, "make test": .before, "make demo": .before, "make bench": .before,
         "make deb": packages, "make install-files": packages,
         "apt-get install ./.build/deb/flashlayer_0.1.0_amd64.deb ./.build/deb/flashlayer-builder_0.1.0_amd64.deb":
             packages,
     ]
 
+    private static let station = Course.elsewhere(
+        "StationCommandTests",
+        "a station is armed, watched and disarmed",
+        in: "StationServiceTests"
+    )
+    private static let teaching = Course.elsewhere(
+        "StationCommandTests",
+        "a socket is taught by the stick in it",
+        in: "StationServiceTests"
+    )
     private static let boots = Course.elsewhere("BuildTests", "a disk that it was written to boots")
     private static let packer = Course.elsewhere("PackerBuildTests", "Packer itself makes of the base")
     private static let packages = Course.elsewhere("DebianPackageTests", "are installed, used and purged")
@@ -107,8 +120,8 @@ struct PageCommandTests {
             switch Self.courses[command] ?? .run([0]) {
             case .before: continue
             case .run(let statuses): lines.append((command, statuses))
-            case .elsewhere(let suite, let name):
-                let text = try Checkout.text("Tests/ApplianceTests/\(suite).swift")
+            case .elsewhere(let suite, let name, let room):
+                let text = try Checkout.text("Tests/\(room)/\(suite).swift")
                 #expect(text.contains("\"\(name)"), "\(command)")
             }
         }

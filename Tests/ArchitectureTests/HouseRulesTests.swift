@@ -19,7 +19,7 @@ struct HouseRulesTests {
             ["Makefile", ".ci/run", ".ci/install-dependencies", "examples/demo"]
             + (try Checkout.files(["Benchmarks", "udev-rules", "systemd"]))
         for file in code + scripts + ["Package.swift"] {
-            let head = try Checkout.lines(file).prefix(4).map { $0.drop { "#/ ".contains($0) } }
+            let head = try Checkout.lines(file).prefix(4).map { $0.drop { "#/.\\\" ".contains($0) } }
             #expect(head.contains("SPDX-License-Identifier: Apache-2.0"), "\(file)")
             #expect(head.contains("Copyright the flashlayer authors"), "\(file)")
         }

@@ -47,7 +47,8 @@ struct ModuleArrowsTests {
         "Appliance": ["Model", "Threads", "Digests", "Programs", "Layers", "CGuestfs", "CLinux"],
         "FlashlayerCommands": [
             "Model", "Threads", "Digests", "Programs", "Layers", "Resolution", "ImageBuilder", "ImageExport",
-            "DiskImages", "BlockDevices", "Flashing", "ArgumentParser",
+            "DiskImages", "BlockDevices", "Flashing", "ServiceManager", "StationProtocol", "Station", "StationService",
+            "ArgumentParser",
         ],
         "flashlayer": ["FlashlayerCommands"],
         "flashlayer-builder": ["Appliance"],

@@ -38,7 +38,9 @@ struct InstallTests {
         #expect(made.status == 0, "\(made.errors)")
         let found = try files()
         let expected = [
-            "bin/flashlayer", "lib/tmpfiles.d/flashlayer.conf", "lib/udev/rules.d/85-flashlayer.rules",
+            "bin/flashlayer", "bin/flashlayerd", "lib/systemd/system/flashlayerd.service",
+            "lib/sysusers.d/flashlayerd.conf", "share/man/man8/flashlayerd.8", "lib/tmpfiles.d/flashlayer.conf",
+            "lib/udev/rules.d/85-flashlayer.rules",
             "libexec/flashlayer/flashlayer-builder", "share/bash-completion/completions/flashlayer",
             "share/fish/vendor_completions.d/flashlayer.fish", "share/man/man1/flashlayer-write.1",
             "share/man/man1/flashlayer.1", "share/man/man5/flashlayer.toml.5",
@@ -48,6 +50,12 @@ struct InstallTests {
         #expect(found.allSatisfy { $0.hasPrefix("opt/odd/") }, "\(found)")
         let program = try await Program(at: folder.file("opt/odd/bin/flashlayer")).outcome(["--version"])
         #expect(program.status == 0)
+
+        let unit = try String(
+            contentsOfFile: folder.file("opt/odd/lib/systemd/system/flashlayerd.service"),
+            encoding: .utf8
+        )
+        #expect(unit.contains("\nExecStart=/opt/odd/bin/flashlayerd\n"))
 
         let removed = try await make("uninstall", "/opt/odd")
         #expect(removed.status == 0, "\(removed.errors)")
@@ -82,7 +90,8 @@ struct InstallTests {
         #expect(written.status == 0, "\(written.errors)")
         let pages = try files()
         let help = try await FlashlayerProgram.run([]).output
-        for page in pages where page.split(separator: "-").count == 2 && !page.contains("cache-") {
+        for page in pages
+        where page.split(separator: "-").count == 2 && !page.contains("cache-") && !page.contains("station-") {
             let command = page.dropFirst("flashlayer-".count).dropLast(".1".count)
             #expect(help.contains("  \(command)"), "\(page)")
         }
