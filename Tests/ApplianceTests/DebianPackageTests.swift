@@ -94,7 +94,7 @@ struct DebianPackageTests {
         export DEBIAN_FRONTEND=noninteractive
         cd /var/cache/apt/archives
         every() { find / -xdev \( -path /var/cache/apt -o -path /var/lib/apt -o -path /var/log -o -path /tmp \
-            -o -path /var/lib/dpkg -o -path /var/cache/debconf -o -path /etc/ld.so.cache -o -path /var/cache/ldconfig \) \
+            -o -path /var/lib/dpkg -o -path '/etc/*-' -o -path /var/cache/debconf -o -path /etc/ld.so.cache -o -path /var/cache/ldconfig \) \
             -prune -o -print | sort; }
         apt-get install --yes --quiet --no-install-recommends libblkid1 libbz2-1.0 liburing2 libstdc++6 libudev1 \
             libssl3 libzstd1 systemd-standalone-sysusers >&2
