@@ -43,11 +43,12 @@ demo: deps build
 # A few at a time: the test library would begin all of them at once, and each would wait for its turn on two threads
 # while its devices and programs go on. Then the builds and boots, which keep both processors busy by themselves.
 TEST_WIDTH = --experimental-maximum-parallelization-width 6
+BUILDS_WIDTH = --experimental-maximum-parallelization-width 3
 
 test: deps swift-present
 	"$(SWIFT)" build -j $(JOBS) --build-tests
 	"$(SWIFT)" test --skip-build --skip ApplianceTests $(TEST_WIDTH)
-	"$(SWIFT)" test --skip-build --filter ApplianceTests
+	"$(SWIFT)" test --skip-build --filter ApplianceTests $(BUILDS_WIDTH)
 	@$(call give_back)
 
 # The other tools among it.

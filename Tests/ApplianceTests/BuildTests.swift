@@ -124,6 +124,8 @@ struct BuildTests {
         let test = BootTest(
             loop.path,
             firmware: [.bios, .secureBoot],
+            // Other machines are emulated beside it.
+            timeLimit: .seconds(1800),
             units: ["ssh.service", "getty@tty1.service"],
             checks: [
                 "test \"$(readlink /bin)\" = usr/bin",

@@ -78,8 +78,8 @@ struct ExportBuildTests {
                             -display none -no-reboot -serial "file:$3" -net none \\
                             -drive "file=$2,format=$1,if=virtio,snapshot=on,cache=unsafe" &
                         machine=$!
-                        # Ten minutes, as boot tests have where machines are emulated.
-                        for turn in $(seq 1200); do
+                        # Half an hour: other machines are emulated beside it.
+                        for turn in $(seq 3600); do
                             grep -q 'login:' "$3" 2> /dev/null && found=yes && break
                             kill -0 $machine 2> /dev/null || break
                             sleep 0.5

@@ -102,6 +102,7 @@ struct LayoutBuildTests {
         let test = BootTest(
             disk,
             firmware: [.uefi],
+            timeLimit: .seconds(1800),
             checks: [
                 "findmnt -no FSTYPE,OPTIONS / | grep -E '^btrfs .*subvol=/@$'", "grep -x home /home/looked",
                 "grep -x placed /etc/placed", "grep console=ttyS0 /proc/cmdline",
