@@ -53,6 +53,11 @@ extension FreshBuildTests {
         ])
     }
 
+    /// What dpkg has of them, as its digest.
+    private static func packages(_ manifest: String) -> Substring? {
+        manifest.split(separator: "\n").first { $0.hasSuffix(" ./var/lib/dpkg/status") }
+    }
+
     @Test("one who is not root gets the same base, file by file, under the same key, and leaves nothing behind")
     func rootless() async throws {
         let folder = try TemporaryFolder()
@@ -66,7 +71,16 @@ extension FreshBuildTests {
         // That of the shared build, which goes on meanwhile.
         _ = try await Fixture.shared.built()
         let made = try await manifest(of: "\(cache)/base/\(base)", in: folder, "made")
-        let expected = try await manifest(of: "\(try Cache().path)/base/\(base)", in: folder, "expected")
+        var expected = try await manifest(of: "\(try Cache().path)/base/\(base)", in: folder, "expected")
+        if Self.packages(expected) != Self.packages(made) {
+            // That one is of an earlier run, and Debian has newer packages since.
+            let today = try await FlashlayerProgram.run(
+                ["build", folder.path, "-o", folder.file("today.qcow2")],
+                environment: ["FLASHLAYER_CACHE": folder.file("today")]
+            )
+            #expect(today.status == 0, "\(today.errors)")
+            expected = try await manifest(of: folder.file("today/base/\(base)"), in: folder, "again")
+        }
         #expect(made.split(separator: "\n").count > 10_000)
         #expect(made.contains("\netc/shadow f 640 0 42 ") && made.contains("\ndev/null c 666 0 0 "))
         let difference = made.split(separator: "\n").difference(from: expected.split(separator: "\n"))
